@@ -1,4 +1,4 @@
-"""The words of the house: observations, labels, scores, the triage rule, verdicts, and the schemas applications meet over.
+"""The words of the house: observations, labels, scores, the triage rule, verdicts, and shared schemas.
 
 Pure vocabulary. Standard library only; no files, no network, no clock, no randomness.
 """

@@ -28,7 +28,7 @@ class UncertaintyPolicy(StrEnum):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Target range in [0, 1], drawn uniformly (Pham et al. 2020, arXiv 1911.06475); None: masked out of the loss."""
+        """Target range in [0, 1], drawn uniformly (Pham 2020, arXiv 1911.06475); None: masked out of the loss."""
         return _INTERVALS[self]
 
 
