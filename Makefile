@@ -1,0 +1,118 @@
+# Everything a person does with this checkout. `make` alone prints the targets.
+
+UV_VERSION := 0.13.9
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# What an earlier `make install` was told; a later run without TORCH_BACKEND keeps to it.
+INSTALLED := $(VENV)/.installed
+BACKEND := $(or $(TORCH_BACKEND),$(shell cat $(INSTALLED) 2>/dev/null))
+
+# The newest Python that works here and lies in pyproject's range; or PYTHON=/path/to/python.
+CANDIDATES := python3.13 python3.12 python3.11 python3
+IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+# A uv of exactly this version from PATH, else one in the environment itself.
+UV := $(or $(shell uv --version 2>/dev/null | grep -q '^uv $(subst .,\.,$(UV_VERSION))\( \|$$\)' && command -v uv),$(BIN)/uv)
+
+# Reinstalled: without that, uv takes the installed torch of another backend for good enough.
+TORCH := $(if $(BACKEND),--torch-backend=$(BACKEND) --reinstall-package=torch --reinstall-package=torchvision)
+INSTALL = $(UV) pip install --python $(BIN)/python $(strip $(TORCH) --requirement requirements.lock)
+
+# 4 of the 6.8 GB of an environment: which CUDA libraries a torch needs, the chosen torch says at installation.
+CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
+
+# Where pip is told of an index or a certificate and uv is not, uv gets pip's: it does not read pip's settings itself.
+define AS_PIP
+if [ -z "$${UV_DEFAULT_INDEX:-}$${UV_INDEX_URL:-}" ]; then \
+	index=$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || true)}; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+fi; \
+if [ -z "$${SSL_CERT_FILE:-}" ] && [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT_FILE="$$PIP_CERT"; fi
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help install check test demo up bench lock clean print-install-command chromium FORCE
+
+help: ## print the targets
+	@echo "chexpert: chest X-ray triage. Research use, not for diagnosis."
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv from requirements.lock; TORCH_BACKEND=cpu|auto|cu130 chooses a torch, PYTHON= a Python
+
+ifneq ($(TORCH_BACKEND),)
+ifneq ($(TORCH_BACKEND),$(shell cat $(INSTALLED) 2>/dev/null))
+$(INSTALLED): FORCE
+endif
+endif
+
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
+	@if [ "$(UV)" = "$(BIN)/uv" ] && ! "$(BIN)/uv" --version 2>/dev/null | grep -qE '^uv $(subst .,\.,$(UV_VERSION))( |$$)'; then \
+		echo "uv $(UV_VERSION) into $(VENV)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); \
+	fi
+	@$(AS_PIP); set -ex; $(INSTALL); $(UV) pip install --python $(BIN)/python --no-deps --editable .
+	@echo "$(BACKEND)" > $@
+
+$(BIN)/python:
+	@set -e; chosen=; bare=; \
+	for python in $(or $(PYTHON),$(CANDIDATES)); do \
+		"$$python" -c '$(IN_RANGE)' 2>/dev/null || continue; \
+		if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then chosen=$$python; break; fi; \
+		bare=$${bare:-$$python}; \
+	done; \
+	if [ -n "$$chosen" ]; then \
+		echo "$(VENV) with $$("$$chosen" --version)"; \
+		"$$chosen" -m venv --clear "$(VENV)"; \
+	elif [ -n "$$bare" ]; then \
+		version=$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$$bare cannot make environments: apt-get install python$$version-venv (as root), then make again" >&2; exit 1; \
+	else \
+		echo "no Python from 3.11 to 3.13 among: $(or $(PYTHON),$(CANDIDATES)). apt-get install python3 python3-venv (as root)," \
+			"or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi
+
+print-install-command: # what `make install` runs, for a test to read
+	@echo '$(INSTALL)'
+
+check: $(INSTALLED) ## format, lint, types, layers, and the rules of the house
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/house
+
+test: $(INSTALLED) chromium ## run all tests; ARGS= goes to pytest
+	$(BIN)/pytest -q -n 2 $(ARGS)
+
+demo: $(INSTALLED) ## run the main job; DATA= TRAFFIC= folders, FAULT= plants one, ONCE=1 exits at the end
+	$(strip $(BIN)/chexpert demo $(if $(DATA),--data $(DATA)) $(if $(TRAFFIC),--traffic $(TRAFFIC)) \
+		$(if $(FAULT),--fault $(FAULT)) $(if $(filter-out 0,$(ONCE)),--once))
+
+up: $(INSTALLED) ## run site, worker and model servers on loopback until Ctrl-C
+	$(BIN)/chexpert up
+
+bench: $(INSTALLED) ## measure what design and README state as numbers
+	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(AS_PIP); set -ex; $(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		$(addprefix --no-emit-package=,$(CUDA)) $(ARGS) --output-file requirements.lock pyproject.toml
+
+clean: ## remove what runs and tools left behind; the environment stays
+	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The site's pages are tested in Debian's Chromium. Not there and not to be had: those tests say so and are skipped.
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null </dev/null \
+			|| echo "chromium could not be installed: browser tests will be skipped"; \
+	else echo "no chromium here: browser tests will be skipped (apt-get install chromium, as root)"; fi
+
+FORCE:

@@ -1,0 +1,132 @@
+"""Worklist page with 100,000 unread studies on SQLite, over HTTP: `python bench/worklist.py`. Target: p95 under 50 ms."""
+
+import json
+import platform
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+from rich.console import Console
+from rich.progress import track
+from sqlalchemy import insert
+
+from chexpert.domain.observations import FLAGGABLE
+from chexpert.domain.studies import Tier
+from chexpert.domain.triage import Entry, TriageRule
+from chexpert.triage.app import create_app
+from chexpert.triage.database import Database
+from chexpert.triage.settings import SiteSettings
+from chexpert.triage.tables import Study
+
+STUDIES = 100_000
+REQUESTS = 200
+TARGET_MS = 50.0
+SCENARIOS = {"all arrived in 50 minutes": 50.0, "backlog of three days": 3 * 24 * 60.0}
+
+
+def main() -> int:
+    """Measure each scenario, save the numbers, fail over the target."""
+    console = Console()
+    results = {}
+    for name, minutes in SCENARIOS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            settings = SiteSettings(f"{folder}/objects", f"sqlite:///{folder}/site.sqlite")
+            _fill(settings.database, minutes)
+            results[name] = _measure(settings, name)
+        console.print(name, results[name])
+    report = {
+        "what": f"GET / with {STUDIES:,} unread studies, 50 rows, one client over loopback, {REQUESTS} requests",
+        "target_p95_ms": TARGET_MS,
+        "results_ms": results,
+        "machine": {"processor": _processor(), "system": platform.platform(), "python": platform.python_version()},
+        "versions": {
+            "sqlite": sqlite3.sqlite_version,
+            **{one: version(one) for one in ("sqlalchemy", "fastapi", "jinja2")},
+        },
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    target = Path(__file__).parent / "results" / "worklist.json"
+    target.write_text(json.dumps(report, indent=2) + "\n")
+    return int(any(result["first page"]["p95"] > TARGET_MS for result in results.values()))
+
+
+def _fill(url: str, minutes: float) -> None:
+    """One in five flagged, one in twenty STAT, one in five urgent."""
+    rng, rule, now = np.random.default_rng(1), TriageRule(), datetime.now(UTC)
+    rows: list[dict[str, Any]] = []
+    for number in track(range(STUDIES), "filling", transient=True):
+        flag = FLAGGABLE[int(rng.integers(len(FLAGGABLE)))] if rng.random() < 0.2 else None
+        tier = Tier(int(rng.choice(3, p=[0.05, 0.2, 0.75])))
+        entry = Entry(
+            f"{number:020x}", tier, now - timedelta(minutes=float(rng.uniform(0, minutes))), float(rng.random()), flag
+        )
+        rows.append(
+            {
+                "id": entry.study,
+                "accession": f"A{number:08d}",
+                "patient": f"p{number}",
+                "sex": "F",
+                "age": 60,
+                "view": "AP",
+                "source": "Ward 5",
+                "tier": int(tier),
+                "raised_tier": int(rule.raised_tier(entry)),
+                "arrived": entry.arrived,
+                "flag": str(flag or ""),
+                "flagged": flag is not None,
+                "flag_score": entry.priority if flag else None,
+                "rank": -(entry.priority or 0.0),
+                "priority": entry.priority,
+                "version": "v1",
+            },
+        )
+    database = Database(url)
+    with database.write() as session:
+        session.execute(insert(Study), rows)
+    database.close()
+
+
+def _measure(settings: SiteSettings, name: str) -> dict[str, dict[str, float]]:
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            following = client.get("/").text.split('id="following" href="')[1].split('"')[0].replace("&amp;", "&")
+            pages = {"first page": "/", "second page": following, "late": "/?show=late", "search": "/?q=A00012"}
+            return {page: _times(client, url, f"{name}: {page}") for page, url in pages.items()}
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _times(client: httpx.Client, url: str, title: str) -> dict[str, float]:
+    times = []
+    for _ in track(range(REQUESTS), title, transient=True):
+        started = time.perf_counter()
+        response = client.get(url)
+        times.append(1000 * (time.perf_counter() - started))
+        response.raise_for_status()
+    return {"p50": round(float(np.quantile(times, 0.5)), 1), "p95": round(float(np.quantile(times, 0.95)), 1)}
+
+
+def _processor() -> str:
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Writes shards, on all cores, each complete or not at all."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from time import perf_counter
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chexpert.data import objects
+from chexpert.data.manifest import Manifest
+from chexpert.data.pixels import fill
+from chexpert.data.shard_files import Index, Shard, digest_of_file
+from chexpert.domain.digests import of_value
+from chexpert.imaging.preprocess import PreprocessSpec
+
+__all__ = ["Known", "build_shards"]
+
+Known = tuple[Callable[[Sequence[str]], NDArray[np.bool_]], Callable[[Sequence[str]], NDArray[np.uint8]]]
+"""Which images have pixels already, and their pixels (n, 1, H, W)."""
+
+_CHUNK: Final = 32
+"""Images per task: long enough to hide its overhead, short enough that cores end a shard together."""
+
+_WORTH_STARTING_S: Final = 4.0
+"""Work for one core above which other processes are started: that costs about a second on each core."""
+
+_MISSING: Final = "no such file"
+
+_Source = tuple[str, str]
+"""Address and checksum of an image."""
+
+_Chunk = tuple[int, Sequence[_Source]]
+"""First slot, and the images of it and its neighbours."""
+
+
+def build_shards(
+    manifest: Manifest,
+    target_uri: str,
+    spec: PreprocessSpec,
+    *,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+    known: Known | None,
+    capacity: int,
+) -> dict[str, str]:
+    """Write all shards and shards.json. Returns image checksum to reason, for those refused."""
+    images: dict[str, str] = {}
+    for sha256, uri in zip(manifest.column("sha256"), manifest.column("image_path"), strict=True):
+        images.setdefault(sha256, uri)
+    reasons = {"": _MISSING} if images.pop("", None) is not None else {}
+    order = list(images)
+    report = _Progress(progress, len(order))
+    shards = []
+    with _Runner(workers, len(order), spec) as runner:
+        builder = _Builder(target_uri, spec, known, runner, report)
+        for number, start in enumerate(range(0, len(order), capacity)):
+            wanted = order[start : start + capacity]
+            shard = builder.shard(f"shard-{number:05}.npy", [(images[sha256], sha256) for sha256 in wanted])
+            shards.append(shard)
+            reasons |= {shard.images[slot]: reason for slot, reason in shard.refused.items()}
+    Index(spec.size, capacity, spec.to_dict(), {shard.file: shard.digest for shard in shards}).write(target_uri)
+    return reasons
+
+
+class _Progress:
+    """Counts images and tells."""
+
+    def __init__(self, tell: Callable[[int, int], None] | None, total: int) -> None:
+        self._tell = tell
+        self._total = total
+        self._done = 0
+
+    def add(self, images: int) -> None:
+        self._done += images
+        if self._tell is not None:
+            self._tell(self._done, self._total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    """Writes one shard after the other into a folder."""
+
+    target_uri: str
+    spec: PreprocessSpec
+    known: Known | None
+    runner: "_Runner"
+    report: _Progress
+
+    def shard(self, name: str, images: Sequence[_Source]) -> Shard:
+        """The shard of these images: that of an earlier run if it is complete, else written now."""
+        key = of_value([self.spec.digest, [sha256 for _, sha256 in images]])
+        shard = self._complete(name, key)
+        if shard is not None:
+            self.report.add(len(images))
+            return shard
+        return self._write(name, key, images)
+
+    def _complete(self, name: str, key: str) -> Shard | None:
+        try:
+            shard = Shard.read(self.target_uri, name)
+        except FileNotFoundError:
+            return None
+        uri = objects.child(self.target_uri, name)
+        if shard.key != key or not objects.exists(uri):
+            return None
+        path = objects.local_path(uri)  # an object store keeps what one PUT gave it
+        return shard if path is None or digest_of_file(path) == shard.digest else None
+
+    def _write(self, name: str, key: str, images: Sequence[_Source]) -> Shard:
+        refused: dict[int, str] = {}
+        with objects.staged(objects.child(self.target_uri, name)) as file:
+            # Processes write into this file at their slots: no pixels travel between them.
+            shape = (len(images), self.spec.size, self.spec.size)
+            slots = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+            todo = _copy_known(slots, images, self.known)
+            self.report.add(len(images) - len(todo))
+            chunks = list(_chunks(todo, images))
+            for (_, chunk), faults in zip(chunks, self.runner.run(str(file), chunks), strict=True):
+                refused.update(faults)
+                self.report.add(len(chunk))
+            slots.flush()
+            del slots
+            digest = digest_of_file(file)
+        shard = Shard(name, key, digest, tuple(sha256 for _, sha256 in images), refused)
+        shard.write(self.target_uri)
+        return shard
+
+
+def _copy_known(slots: NDArray[np.uint8], images: Sequence[_Source], known: Known | None) -> NDArray[np.int64]:
+    """Copy pixels that exist elsewhere; returns the slots still to render."""
+    keys = [sha256 for _, sha256 in images]
+    if known is None:
+        return np.arange(len(keys))
+    contains, take = known
+    have = contains(keys)
+    found = np.flatnonzero(have)
+    for part in np.array_split(found, max(1, len(found) // 256)):
+        slots[part] = take([keys[slot] for slot in part])[:, 0]
+    return np.flatnonzero(~have)
+
+
+def _chunks(
+    todo: NDArray[np.int64],
+    images: Sequence[_Source],
+) -> Iterator[_Chunk]:
+    """First slot and images of each run of neighbouring slots, at most _CHUNK long."""
+    breaks = np.flatnonzero(np.diff(todo) != 1) + 1
+    for stretch in np.split(todo, breaks) if len(todo) else ():
+        for first in range(int(stretch[0]), int(stretch[-1]) + 1, _CHUNK):
+            yield first, images[first : min(first + _CHUNK, int(stretch[-1]) + 1)]
+
+
+class _Runner:
+    """Renders chunks, results in order: in this process while that is quicker than starting others."""
+
+    def __init__(self, workers: int | None, images: int, spec: PreprocessSpec) -> None:
+        self._workers = workers or len(os.sched_getaffinity(0))
+        self._images = images
+        self._spec = spec
+        self._pool: ProcessPoolExecutor | None = None
+        self._measured = self._workers == 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, file: str, chunks: Sequence[_Chunk]) -> Iterator[list[tuple[int, str]]]:
+        """Slots and reasons of the images refused, chunk by chunk."""
+        rest = list(chunks)
+        if not self._measured and rest:
+            (start, images), *rest = rest
+            began = perf_counter()
+            yield fill(file, start, images, self._spec)
+            self._measured = True
+            if (perf_counter() - began) / len(images) * self._images > _WORTH_STARTING_S:
+                # Spawned, not forked: the caller may have threads (a progress bar, torch), which do not survive a fork.
+                self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"))
+        work = partial(_fill, file, self._spec)
+        yield from self._pool.map(work, rest) if self._pool is not None else map(work, rest)
+
+
+def _fill(file: str, spec: PreprocessSpec, chunk: _Chunk) -> list[tuple[int, str]]:
+    return fill(file, *chunk, spec)

@@ -1,0 +1,94 @@
+"""Pieces of the story that need no state: data, planted programs, and what a pipeline run showed."""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from chexpert.data.phantoms import PhantomSettings, generate
+from chexpert.domain.places import Places
+from chexpert.local.demo.display import Display
+from chexpert.local.demo.plan import Plan
+from chexpert.local.demo.record import Record
+from chexpert.local.home import Home
+from chexpert.pipeline.runner.results import RunResult, RunStatus
+from chexpert.testing.wrong_labels import permute_labels
+
+__all__ = ["candidate_data", "draw_data", "report_run", "serve_command"]
+
+
+def draw_data(plan: Plan, display: Display) -> int:
+    """Draw the phantoms unless an earlier run did; images drawn or found."""
+    done = plan.data / "drawn.json"
+    if not done.exists():
+        shutil.rmtree(plan.data, ignore_errors=True)
+        sizes = plan.sizes
+        settings = PhantomSettings(train_patients=sizes.train_patients, valid_patients=sizes.valid_patients)
+        with display.bar("drawing phantoms", total=100) as bar:
+            generate(plan.data, settings, progress=lambda at, total: bar(round(100 * at / max(1, total))))
+        images = sum(1 for _ in plan.data.rglob("*.jpg")) + sum(1 for _ in plan.data.rglob("*.png"))
+        done.write_text(json.dumps({"images": images}))
+    return int(json.loads(done.read_text())["images"])
+
+
+def candidate_data(plan: Plan, home: Home) -> Path:
+    """The second training's data: the first's, or the planted copy with permuted labels."""
+    if plan.fault is None or plan.fault.name != "wrong-labels":
+        return plan.data
+    target = home.path / "wrong-labels"
+    permute_labels(plan.data, target)
+    return target
+
+
+def serve_command(plan: Plan, home: Home) -> Mapping[str, list[str]]:
+    """Command in place of `chexpert serve` for production, where the fault is one of serving."""
+    switch = home.run / "fault"
+    switch.unlink(missing_ok=True)
+    if plan.fault is None or plan.fault.name not in {"slow", "errors"}:
+        return {}
+    command = [sys.executable, "-m", "chexpert.testing.faults", plan.fault.name, f"--switch={switch}", "serve"]
+    return {"production": command}
+
+
+def report_run(result: RunResult, places: Places, record: Record, display: Display) -> str:
+    """Lines of one pipeline run; where it ended, empty if it went through."""
+    part = "First model" if result.run.startswith("first") else "Candidate"
+    reports = Path(places.objects) / "reports" / result.run
+    outputs = {step.name: step.folder / "out" for step in result.steps}
+    for name, file in (("ingest", "increment"), ("evaluate", "evaluation"), ("optimise", "bundle"), ("register", "version")):
+        path = outputs[name] / file
+        if path.exists():
+            _say(part, file, json.loads(path.read_text()), record, reports)
+    for step in result.steps:
+        if step.took is not None and step.name.startswith("train"):
+            record.took("training, four networks in two runs", step.took.total_seconds(), budget_s=40.0)
+    load_report = reports / "load-test.html"
+    if load_report.exists():
+        verdict = json.loads((outputs["load-test"] / "verdict").read_text())
+        record.say(part, "load test in staging", "; ".join(verdict["reasons"]), str(load_report))
+    request = outputs["propose"] / "pull-request"
+    if request.exists():
+        record.say(part, "pull request", json.loads(request.read_text())["title"])
+    if result.status is RunStatus.SUCCEEDED:
+        return ""
+    for step in result.culprits:
+        record.say(part, f"{step.name} {step.status.value}", "; ".join(step.reasons))
+        display.say(f"{step.name} {step.status.value}: {'; '.join(step.reasons)}")
+    return f"{result.culprits[0].status.value} at {result.culprits[0].name}"
+
+
+def _say(part: str, what: str, facts: dict[str, object], record: Record, reports: Path) -> None:
+    if what == "increment" and part == "Candidate":
+        record.say(part, "new labels from readers", f"{facts['new_labels']} on {facts['rows']} images: {facts['counts']}")
+        for refused in facts["refused"] if isinstance(facts["refused"], list) else []:
+            record.say(part, "refused for training", str(refused))
+    elif what == "evaluation" and isinstance(mean := facts["mean"], dict):
+        baseline = facts["baseline"]
+        seen = f"{mean['estimate']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}], shortcut baseline {baseline:.3f}"
+        network = facts["model"]["network"] if isinstance(facts["model"], dict) else ""
+        record.say(part, f"mean AUROC of {network}", seen, str(reports / "evaluation.html"))
+    elif what == "bundle":
+        record.say(part, "variant served", f"{facts['variant']}", str(reports / "variants.html"))
+    elif what == "version":
+        record.say(part, "version", f"{facts['version']}, sha256 {str(facts['digest'])[:12]}…")

@@ -1,0 +1,108 @@
+"""`chexpert demo`: decides what to run, runs it, prints and writes the summary, leaves the site running if asked."""
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from chexpert.domain.errors import InputError
+from chexpert.local.demo.display import Display
+from chexpert.local.demo.faults import HEALTHY, fault
+from chexpert.local.demo.page import write_page
+from chexpert.local.demo.plan import Plan
+from chexpert.local.demo.record import Record
+from chexpert.local.demo.story import Story
+from chexpert.local.demo.summary import print_summary
+from chexpert.local.home import Home
+from chexpert.local.platform import Platform, PlatformSettings
+from chexpert.pipeline.runner.preloaded import Preloaded
+
+__all__ = ["DemoRequest", "run_demo"]
+
+STEPS = ("ingest", "train", "evaluate", "optimise", "register", "stage", "load-test", "propose", "advance")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRequest:
+    """What was asked for on the command line."""
+
+    data: Path | None
+    traffic: Path | None
+    fault: str
+    once: bool
+    home: Path | None
+
+
+def run_demo(request: DemoRequest) -> int:
+    """Run it; 0 if the story ended where it should, 1 otherwise."""
+    plan = _plan(request)
+    console = Console()
+    display = Display(console)
+    record = Record(expected=plan.fault.expected if plan.fault else HEALTHY)
+    home = Home(plan.home)
+    home.create()
+    began = time.monotonic()
+    with Preloaded(steps=STEPS) as preloaded:
+        story = Story(plan, home, display, record, preloaded)
+        story.prepare()
+        settings = PlatformSettings(kserve=plan.kserve, serve=story.serve_commands())
+        with record.timed("servers start"):
+            platform = Platform(home, settings).__enter__()
+        try:
+            story.tell(platform.places)
+            record.took("imports (preloaded once, beside the drawing)", sum(preloaded.imported.values()), budget_s=60)
+            record.took("the whole", time.monotonic() - began, budget_s=180)
+            page = home.path / "demo" / "index.html"
+            write_page(record, page, title=_title(plan), site=platform.places.site)
+            print_summary(record, console)
+            display.say(f"Every report: {page}")
+            story.completed()
+            if not plan.once:
+                display.say(f"The site runs at {platform.places.site}. Ctrl-C ends it.")
+                preloaded.close()
+                _wait_for_signal()
+        finally:
+            platform.__exit__(None, None, None)
+    return 0 if record.as_expected else 1
+
+
+def _plan(request: DemoRequest) -> Plan:
+    chosen = fault(request.fault)
+    for path in (request.data, request.traffic):
+        if path is not None and not path.is_dir():
+            msg = f"{path} is no folder: DATA is one in CheXpert's CSV layout, TRAFFIC one of images"
+            raise InputError(msg)
+    home = request.home or _home(request)
+    return Plan(
+        home=home,
+        data=request.data or home / "phantoms",
+        draws=request.data is None,
+        traffic=request.traffic,
+        profile="phantom" if request.data is None else "small-real",
+        fault=chosen,
+        kserve=Path("kserve"),
+        workflows=Path("argo", "workflows"),
+        once=request.once,
+    )
+
+
+def _home(request: DemoRequest) -> Path:
+    """`var` for the plain demo; a folder of its own for each other kind, so that none stands in another's way."""
+    parts = [request.data.resolve().name] if request.data else []
+    parts += [f"fault-{request.fault}"] if request.fault else []
+    return Path("var", "-".join(parts)) if parts else Path("var")
+
+
+def _title(plan: Plan) -> str:
+    what = f"fault {plan.fault.name}" if plan.fault else "the main job"
+    return f"chexpert demo: {what}, {'phantoms' if plan.draws else plan.data.name}"
+
+
+def _wait_for_signal() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

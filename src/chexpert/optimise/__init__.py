@@ -1,0 +1,6 @@
+"""From a trained network to the one file that is served: export, quantise, measure each variant, choose one.
+
+No training and no writing of bundles here; a variant that loses something is refused with the reason.
+"""
+
+__all__ = ["choice", "errors", "export", "measure", "parity", "quantise", "settings", "variants"]

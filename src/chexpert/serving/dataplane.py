@@ -1,0 +1,86 @@
+"""The SDK's data plane, told of versions: readiness and metadata as both protocols give them."""
+
+from typing import Any, Final
+
+from kserve import InferRequest, InferResponse, ModelRepository
+from kserve.protocol.dataplane import DataPlane
+
+from chexpert.serving.client import MODEL
+from chexpert.serving.errors import NotReady, UnknownModel
+from chexpert.serving.fleet import Fleet
+from chexpert.serving.model import FleetModel
+
+__all__ = ["FleetDataPlane"]
+
+_PLATFORM: Final = "onnxruntime_onnx"
+
+
+class FleetDataPlane(DataPlane):
+    """Answers what V2 asks about server, model and versions."""
+
+    def __init__(self, registry: ModelRepository, fleet: Fleet, model: FleetModel) -> None:
+        super().__init__(model_registry=registry)
+        self.fleet = fleet
+        self._model = model
+
+    def metadata(self) -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+    async def ready(self) -> bool:
+        """Whether requests are welcome."""
+        return not self.fleet.unready
+
+    def require(self, model_name: str, version: str = "") -> None:
+        """Raise UnknownModel, UnknownVersion or NotReady unless that is served."""
+        if model_name != MODEL:
+            raise UnknownModel(model_name, MODEL)
+        self.fleet.named(version)
+
+    async def model_ready(
+        self,
+        model_name: str,
+        disable_predictor_health_check: bool = False,
+        *,
+        version: str = "",
+    ) -> bool:
+        """Whether the model, or one version of it, can answer; UnknownModel or UnknownVersion where it never will."""
+        del disable_predictor_health_check  # the SDK's, for transformers
+        try:
+            self.require(model_name, version)
+        except NotReady:
+            return False
+        return not self.fleet.unready
+
+    async def model_metadata(self, model_name: str, version: str = "") -> dict[str, Any]:
+        """Names, datatypes, shapes, versions; under `parameters` the shares, the digests, and why a change waits.
+
+        Raises:
+            UnknownModel: Another name than `chexpert`.
+            UnknownVersion: Not in the served file.
+            NotReady: No version at all.
+        """
+        self.require(model_name, version)
+        state = self.fleet.state
+        asked = {name: known for name, known in state.versions.items() if version in {"", name}}
+        return {
+            "name": MODEL,
+            "versions": list(asked),
+            "platform": _PLATFORM,
+            "inputs": self._model.get_input_types(version),
+            "outputs": self._model.get_output_types(),
+            "parameters": {
+                "weights": {name: state.weights[name] for name in asked},
+                "digests": {name: known.served.digest for name, known in asked.items()},
+                "problem": state.problem,
+            },
+        }
+
+    async def answer(
+        self,
+        request: InferRequest,
+        headers: dict[str, str],
+        told: dict[str, str],
+    ) -> InferResponse:
+        """As the SDK's `infer`, but `told` also holds the version's header when the version failed."""
+        return await self._model.predict(request, headers, told)

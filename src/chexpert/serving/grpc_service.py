@@ -1,0 +1,86 @@
+"""V2 over gRPC: the SDK's servicer, told of versions, with repository calls closed and errors under their codes."""
+
+import logging
+from typing import Any, Final, NoReturn
+
+from grpc import StatusCode  # type: ignore[import-untyped]
+from grpc_interceptor import AsyncExceptionToStatusInterceptor
+from kserve import InferRequest
+from kserve.errors import InvalidInput
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.utils.utils import to_headers
+
+from chexpert.domain.errors import InputError, RetryableError
+from chexpert.serving.errors import RequestTimedOut, RequestTooLarge, UnknownModel, UnknownVersion
+from chexpert.serving.model import VERSION_HEADER
+
+__all__ = ["FleetServicer", "StatusInterceptor", "status_of"]
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def status_of(error: Exception) -> StatusCode:
+    """Code of an error, as `rest.status_of`."""
+    kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], StatusCode], ...] = (
+        ((UnknownModel, UnknownVersion), StatusCode.NOT_FOUND),
+        (RequestTooLarge, StatusCode.RESOURCE_EXHAUSTED),
+        ((InputError, InvalidInput), StatusCode.INVALID_ARGUMENT),
+        (RequestTimedOut, StatusCode.DEADLINE_EXCEEDED),
+        (RetryableError, StatusCode.UNAVAILABLE),
+        (NotImplementedError, StatusCode.UNIMPLEMENTED),
+    )
+    return next((status for kind, status in kinds if isinstance(error, kind)), StatusCode.INTERNAL)
+
+
+class StatusInterceptor(AsyncExceptionToStatusInterceptor):
+    """Ends a failed call with the code of its error."""
+
+    async def handle_exception(
+        self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str
+    ) -> NoReturn:
+        """Abort the call."""
+        del request_or_iterator
+        status = status_of(ex)
+        if status is StatusCode.INTERNAL:
+            _LOGGER.error("%s: %s", method_name, ex, exc_info=ex)
+        await context.abort(status, str(ex) or type(ex).__name__)
+        raise ex  # not reached: `abort` raises
+
+
+class FleetServicer(InferenceServicer):
+    """The calls that differ from the SDK's."""
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
+        """Readiness of the model or of one version."""
+        del context
+        return pb.ModelReadyResponse(ready=await self._data_plane.model_ready(request.name, version=request.version))
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
+        """Metadata with versions; shares and digests are on REST only, the message has no room."""
+        del context
+        told = await self._data_plane.model_metadata(request.name, request.version)
+        return pb.ModelMetadataResponse(**{key: value for key, value in told.items() if key != "parameters"})
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
+        """One request; the version is in the answer and in the trailing metadata."""
+        self._data_plane.require(request.model_name, request.model_version)
+        self.validate_grpc_request(request)
+        told: dict[str, str] = {}
+        try:
+            answer = await self._data_plane.answer(InferRequest.from_grpc(request), to_headers(context), told)
+        finally:
+            if VERSION_HEADER in told:
+                context.set_trailing_metadata(((VERSION_HEADER, told[VERSION_HEADER]),))
+        return answer.to_grpc()
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
+        """Closed."""
+        raise NotImplementedError(_CLOSED)
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
+        """Closed."""
+        raise NotImplementedError(_CLOSED)
+
+
+_CLOSED: Final = "versions are loaded by the InferenceService file alone"

@@ -1,0 +1,142 @@
+"""From encoded images or pixels to scores, priority and flag: the work of one request in a version's thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chexpert.domain import predictions
+from chexpert.domain.digests import of_bytes
+from chexpert.domain.errors import InputError
+from chexpert.domain.observations import OBSERVATIONS
+from chexpert.domain.records import Outcome
+from chexpert.domain.studies import View
+from chexpert.imaging.decode import decode
+from chexpert.imaging.preprocess import preprocess
+from chexpert.imaging.statistics import statistics
+from chexpert.serving.errors import FaultyAnswer, refuse
+from chexpert.serving.metrics import ServerMetrics
+from chexpert.serving.versions import Version
+
+__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request, whatever protocol brought it: either images or pixels."""
+
+    request: str
+    """Echoed and logged."""
+    images: tuple[bytes, ...]
+    """Encoded PNG, JPEG or DICOM, one each; empty: `pixels`."""
+    pixels: NDArray[np.uint8] | None
+    """(n, 1, H, W), already preprocessed."""
+    shadow: bool
+    version: str
+    """Asked directly; empty: the split chooses."""
+
+    @property
+    def count(self) -> int:
+        """How many images are asked about."""
+        return len(self.images) if self.pixels is None else len(self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer of one version."""
+
+    request: str
+    version: str
+    scores: NDArray[np.float32]
+    """(n, 14), calibrated."""
+    priorities: tuple[float, ...]
+    flags: tuple[str, ...]
+    """Names of observations; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the log keeps of one image."""
+
+    sha256: str
+    view: View = View.UNKNOWN
+    statistics: tuple[float, ...] | None = None
+    """As in domain.records.STATISTICS; None for pixels, whose grey levels are no longer the sender's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How the work ended: a reply, or the error that its caller is to see."""
+
+    facts: Sequence[Facts]
+    reply: Reply | None
+    error: Exception | None
+
+
+def digests(query: Query) -> list[Facts]:
+    """Facts that need no decoding."""
+    parts = query.images if query.pixels is None else [image.tobytes() for image in query.pixels]
+    return [Facts(of_bytes(part)) for part in parts]
+
+
+def outcome_of(error: Exception | None) -> Outcome:
+    """What the log says of it."""
+    if error is None:
+        return Outcome.OK
+    if isinstance(error, FaultyAnswer):
+        return error.outcome
+    return Outcome.REJECTED if isinstance(error, InputError) else Outcome.ERROR
+
+
+def work(version: Version, query: Query, metrics: ServerMetrics, queued_at: float) -> Work:
+    """Do one request. Never raises: what went wrong is in the result, beside the facts for the log."""
+    metrics.waited(version.name, perf_counter() - queued_at, shadow=query.shadow)
+    facts = digests(query)
+    try:
+        with metrics.stage(version.name, "decode", shadow=query.shadow):
+            pixels, facts = _pixels(query, version, facts)
+        with metrics.stage(version.name, "run", shadow=query.shadow):
+            scores = version.scorer.run(pixels)
+        return Work(facts, _reply(query, version, scores), None)
+    except Exception as error:  # noqa: BLE001 -- whatever a model raises is one failed request of its version
+        return Work(facts, None, error)
+
+
+def _pixels(query: Query, version: Version, facts: list[Facts]) -> tuple[NDArray[np.uint8], list[Facts]]:
+    size = version.spec.size
+    if query.pixels is not None:
+        if query.pixels.shape[2:] != (size, size):
+            found = "x".join(str(side) for side in query.pixels.shape[2:])
+            refuse(f"pixels are {found}, version {version.name} takes {size}x{size}")
+        return query.pixels, facts
+    pixels = np.empty((len(query.images), 1, size, size), dtype=np.uint8)
+    seen: list[Facts] = []
+    for position, (data, known) in enumerate(zip(query.images, facts, strict=True)):
+        image = decode(data, target=size)
+        pixels[position, 0] = preprocess(image, version.spec)
+        seen.append(Facts(known.sha256, image.view, tuple(statistics(image))))
+    return pixels, seen
+
+
+def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply:
+    if scores.shape != (query.count, len(OBSERVATIONS)):
+        msg = f"version {version.name} answered shape {scores.shape} for {query.count} images"
+        raise ValueError(msg)
+    for outcome, wrong in (
+        (Outcome.NOT_A_NUMBER, np.isnan(scores)),
+        (Outcome.OUT_OF_RANGE, (scores < 0.0) | (scores > 1.0)),
+    ):
+        if wrong.any():
+            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            raise FaultyAnswer(version.name, outcome, f"{OBSERVATIONS[column]} of image {row + 1}")
+    rows = scores.tolist()
+    flags = (predictions.flag(row, version.operating_points) for row in rows)
+    return Reply(
+        request=query.request,
+        version=version.name,
+        scores=scores,
+        priorities=tuple(predictions.priority(row) for row in rows),
+        flags=tuple(str(flag) if flag else "" for flag in flags),
+    )

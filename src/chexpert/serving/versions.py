@@ -1,0 +1,102 @@
+"""One loaded version: its verified bundle, its session, and the bounded executor that does its work."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chexpert.bundle import sessions
+from chexpert.bundle.store import Bundle, fetch
+from chexpert.domain.observations import Observation
+from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.serving.errors import QueueFull
+from chexpert.serving.isvc import ServedVersion
+from chexpert.serving.settings import ServeSettings
+
+__all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle"]
+
+T = TypeVar("T")
+
+
+class Scorer(Protocol):
+    """What answers pixels; `bundle.sessions.Session` is one."""
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (n, 14) of uint8 pixels (n, 1, size, size); called by several threads."""
+
+    def warm(self) -> None:
+        """Answer once, and raise if the answer makes no sense."""
+
+
+OpenSession = Callable[[str, Bundle, int], Scorer]
+"""Version name, verified bundle, threads of one run. The seam at which tests put a slow or failing model."""
+
+
+def open_bundle(version: str, bundle: Bundle, threads: int) -> Scorer:
+    """The product's own `OpenSession`: the bundle's graph as it is."""
+    del version
+    return sessions.open_session(bundle, threads=threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version that may answer."""
+
+    served: ServedVersion
+    spec: PreprocessSpec
+    operating_points: Mapping[Observation, float]
+    scorer: Scorer
+    executor: ThreadPoolExecutor
+    free: BoundedSemaphore
+    """Places left among those waiting or worked on."""
+    queue: int
+
+    @property
+    def name(self) -> str:
+        """Version name such as v12."""
+        return self.served.name
+
+    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Start work in this version's threads; QueueFull if too much waits there already."""
+        if not self.free.acquire(blocking=False):
+            raise QueueFull(self.name, self.queue)
+        future = self.executor.submit(work, *arguments)
+        future.add_done_callback(lambda _: self.free.release())
+        return future
+
+    def retire(self, *, wait: bool = False) -> None:
+        """Take no more work; what was taken is finished."""
+        self.executor.shutdown(wait=wait)
+
+
+def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSession) -> Version:
+    """Fetch, verify, open and warm. Slow: not for the event loop.
+
+    Raises:
+        BrokenBundle: A digest, a file, or the answer to the first image is not what it must be.
+        BundleUnavailable: The store did not answer.
+    """
+    bundle = fetch(_resolve(served.storage_uri, settings.objects), served.digest, settings.cache)
+    scorer = open_session(served.name, bundle, settings.threads)
+    scorer.warm()
+    return Version(
+        served=served,
+        spec=bundle.card.preprocess,
+        operating_points=bundle.card.thresholds,
+        scorer=scorer,
+        executor=ThreadPoolExecutor(settings.workers, thread_name_prefix=f"version-{served.name}"),
+        free=BoundedSemaphore(settings.queue),
+        queue=settings.queue,
+    )
+
+
+def _resolve(uri: str, objects: str) -> str:
+    """A URI without scheme or leading slash lies under the objects root."""
+    if "://" in uri or Path(uri).is_absolute() or not objects:
+        return uri
+    return f"{objects.rstrip('/')}/{uri}"

@@ -1,0 +1,60 @@
+"""Batches gathered whole from the memory-mapped shards, not image by image."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chexpert.data.shards import Shards
+from chexpert.training.targets import Targets
+
+__all__ = ["Batch", "Batches", "as_images"]
+
+Rows = NDArray[np.int64]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""uint8 images (n, 1, H, W), targets (n, 14), weights (n, 14)."""
+
+
+def as_images(pixels: Tensor) -> Tensor:
+    """uint8 (n, 1, H, W) as float in [0, 1]: the only place where training and prediction scale pixels."""
+    return pixels.to(torch.float32).mul_(1.0 / 255.0)
+
+
+class Batches:
+    """One pass over the training images per iteration, in an order of seed and epoch alone."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        rows: Rows,
+        targets: Targets,
+        *,
+        batch: int,
+        seed: int,
+        epoch: Callable[[], int],
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        """`epoch` is asked when a pass begins; `part` is (rank, world size) where several processes train."""
+        self._shards = shards
+        self._rows = rows
+        self._targets = targets
+        self._seed = seed
+        self._epoch = epoch
+        self._count = -(-len(rows) // (batch * part[1]))
+        self._part = part
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng = np.random.default_rng([self._seed, self._epoch()])
+        rank, world = self._part
+        # Parts of nearly equal size: no image is dropped, and no batch is left with one.
+        for chosen in np.array_split(rng.permutation(len(self._rows)), self._count * world)[rank::world]:
+            yield (
+                torch.from_numpy(self._shards.take(self._rows[chosen])),
+                torch.from_numpy(self._targets.values[chosen]),
+                torch.from_numpy(self._targets.weights[chosen]),
+            )

@@ -1,0 +1,29 @@
+"""Logits of stored images."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from chexpert.data.shards import Shards
+from chexpert.domain.observations import OBSERVATIONS
+from chexpert.training.batches import as_images
+
+__all__ = ["predict"]
+
+
+def predict(module: nn.Module, shards: Shards, rows: NDArray[np.int64], batch: int = 256) -> NDArray[np.float32]:
+    """Logits (n, 14) of the images in these rows of the shards; the module is left in the mode it was in."""
+    device = next(module.parameters()).device
+    logits = np.empty((len(rows), len(OBSERVATIONS)), np.float32)
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(rows), batch):
+                part = slice(start, start + batch)
+                pixels = torch.from_numpy(shards.take(rows[part])).to(device)
+                logits[part] = module(as_images(pixels)).float().cpu().numpy()
+    finally:
+        module.train(was_training)
+    return logits

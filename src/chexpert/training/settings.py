@@ -1,0 +1,60 @@
+"""How a network is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chexpert.domain.labels import DEFAULT_POLICIES, UncertaintyPolicy
+from chexpert.domain.observations import Observation
+
+__all__ = ["Augmentation", "TrainingSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Largest random change of a training image. No flip: the heart's side is a finding."""
+
+    rotation_degrees: float = 8.0
+    """Either way; 0 switches it off."""
+    shift: float = 0.06
+    """Share of the side, in both directions; 0 switches it off."""
+    scale: float = 0.08
+    """0.08: between 0.92 and 1.08 times; 0 switches it off."""
+    contrast: float = 0.15
+    """Around the middle grey; 0 switches it off."""
+    brightness: float = 0.08
+    """Added grey, of a range of 1; 0 switches it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """All that decides the result besides data and network. Equal settings give equal weights on one machine."""
+
+    epochs: int = 6
+    """Passes over the training split."""
+    batch: int = 64
+    """Images of one step."""
+    learning_rate: float = 2e-3
+    """Of AdamW at its peak. 1e-4 for densenet121, 3e-5 for vit-s16 from pretrained weights."""
+    weight_decay: float = 0.02
+    """Of AdamW, on matrices and kernels; 0 switches it off."""
+    warm_up: float = 0.1
+    """Share of all steps over which the rate rises; after it, it falls as a cosine. 0 switches it off."""
+    gradient_norm: float = 1.0
+    """Longer gradients are cut to this; 0 switches it off."""
+    seed: int = 0
+    """Of weights, order, augmentation and the targets drawn for uncertain labels."""
+    policies: Mapping[Observation, UncertaintyPolicy] = field(default_factory=lambda: DEFAULT_POLICIES)
+    """How an uncertain label is read; an observation without one is ignored there."""
+    masked_blanks: frozenset[str] = frozenset({"feedback"})
+    """Sources whose blanks are left out of the loss: a reader who skipped a finding said nothing. Elsewhere a blank is
+    absent, as a report mentions what is there."""
+    impute_parents: bool = True
+    """A parent is present where a child is: CheXpert's training labels miss it in half of the cases."""
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    """None switches it off."""
+    precision: str = "32-true"
+    """Lightning's word; bf16-mixed on a GPU."""
+    threads: int = 0
+    """CPU threads; 0: as many as affinity mask and cgroup quota allow."""
+    max_seconds: float = 0.0
+    """Stop after the epoch in which this is passed; 0 switches it off. Breaks repeatability."""

@@ -1,0 +1,90 @@
+"""What the site refuses, split by what the caller must do. The routes map them to codes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chexpert.domain.errors import InputError
+
+__all__ = [
+    "NotAllowed",
+    "NothingAccepted",
+    "RefusedFile",
+    "StudyClosed",
+    "StudyLocked",
+    "UnknownImage",
+    "UnknownStudy",
+    "UnsafeHost",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file of an upload that was not taken."""
+
+    file: str
+    reason: str
+    too_large: bool = False
+
+
+class UnknownStudy(InputError):
+    """No study has this id."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__(f"no study {study}: take the id from the worklist")
+        self.study = study
+
+
+class UnknownImage(InputError):
+    """The study has no such image."""
+
+    def __init__(self, study: str, sha256: str) -> None:
+        super().__init__(f"study {study} has no image {sha256}")
+        self.study = study
+        self.sha256 = sha256
+
+
+class StudyLocked(InputError):
+    """Another reader has the study open."""
+
+    def __init__(self, study: str, reader: str) -> None:
+        super().__init__(f"study {study} is open with {reader}: take it over, or read another one")
+        self.study = study
+        self.reader = reader
+
+
+class StudyClosed(InputError):
+    """The study was signed or rejected; nothing changes it any more."""
+
+    def __init__(self, study: str, state: str, reader: str) -> None:
+        super().__init__(f"study {study} was {state} by {reader}: its answers stand")
+        self.study = study
+        self.state = state
+        self.reader = reader
+
+
+class NotAllowed(InputError):
+    """A form said something that cannot be."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+class NothingAccepted(InputError):
+    """No file of the upload was taken."""
+
+    def __init__(self, refused: Sequence[RefusedFile]) -> None:
+        super().__init__("; ".join(f"{one.file}: {one.reason}" for one in refused) or "the upload holds no file")
+        self.refused = tuple(refused)
+
+
+class UnsafeHost(InputError):
+    """The site would be reachable from other machines, and has no authentication."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"will not listen on {host}: no authentication is configured, so the site serves loopback only. "
+            "Use --host 127.0.0.1, and put an authenticating proxy in front",
+        )
+        self.host = host

@@ -1,0 +1,107 @@
+"""Timeline objects as the rollout page shows them. Events are immutable: each is read once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import fsspec
+
+from chexpert.domain.timeline import ROLLOUTS_PREFIX, Stage, TimelineEvent
+from chexpert.domain.verdicts import Verdict
+from chexpert.triage.clock import Clock
+
+__all__ = ["Standing", "Timelines", "cells", "standing"]
+
+_FRESH: Final = timedelta(seconds=2)
+"""The folder is listed at most this often, however many pages are read."""
+_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What serves now, as far as the timeline tells."""
+
+    stable: str
+    canary: str
+    weights: Mapping[str, int]
+    stage: Stage
+
+
+def standing(events: Sequence[TimelineEvent]) -> Standing | None:
+    """From events, oldest first; None before the first promotion. A drift alarm or a wait changes nothing served."""
+    for event in reversed(events):
+        if event.stage in {Stage.FIRST, Stage.SWAPPED, Stage.RETURNED}:
+            return Standing(event.stable, "", event.weights or {event.stable: 100}, event.stage)
+        if event.stage is Stage.CANARY:
+            return Standing(event.stable, event.canary, event.weights, event.stage)
+    return None
+
+
+class Timelines:
+    """Reads rollouts/<environment>/*.json and the verdicts they name."""
+
+    def __init__(self, objects: str, clock: Clock) -> None:
+        self._root = objects.rstrip("/")
+        self._clock = clock
+        self._events: dict[str, TimelineEvent] = {}
+        self._lists: dict[str, tuple[datetime, list[str]]] = {}
+
+    def events(self, environment: str) -> list[TimelineEvent]:
+        """The newest hundred, oldest first; none if there is no timeline. Files that are no events are left out."""
+        names = self._names(environment)[-_SHOWN:]
+        for name in names:
+            if name not in self._events and (event := self._read(name)) is not None:
+                self._events[name] = event
+        return [self._events[name] for name in names if name in self._events]
+
+    def verdict(self, uri: str) -> Verdict | None:
+        """The verdict an event names, if it lies under the objects root and can be read."""
+        if not uri.startswith(f"{self._root}/verdicts/") or ".." in uri:
+            return None
+        try:
+            return Verdict.from_json(self._text(uri))
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+
+    def _names(self, environment: str) -> list[str]:
+        listed, names = self._lists.get(environment, (None, []))
+        now = self._clock()
+        if listed is None or now - listed >= _FRESH:
+            files, folder = fsspec.core.url_to_fs(f"{self._root}/{ROLLOUTS_PREFIX}/{environment}")
+            files.invalidate_cache(folder)
+            try:
+                names = sorted(str(path) for path in files.ls(folder, detail=False) if str(path).endswith(".json"))
+            except FileNotFoundError:
+                names = []
+            self._lists[environment] = (now, names)
+        return names
+
+    def _read(self, path: str) -> TimelineEvent | None:
+        files, _ = fsspec.core.url_to_fs(self._root)
+        try:
+            return TimelineEvent.from_json(files.cat_file(path).decode())
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+
+    def _text(self, uri: str) -> str:
+        with fsspec.open(uri, "rb") as stream:
+            data: bytes = stream.read()
+        return data.decode()
+
+
+def cells(verdict: Verdict) -> tuple[list[str], list[list[str]]]:
+    """Evidence as a table: column names in order of appearance, then rows of text."""
+    columns = list(dict.fromkeys(name for one in verdict.evidence for name in one))
+    return columns, [[_cell(one.get(name)) for name in columns] for one in verdict.evidence]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

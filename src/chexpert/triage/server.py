@@ -1,0 +1,68 @@
+"""The site as a process: listens on loopback, says where in a run file, ends in order at SIGTERM."""
+
+import ipaddress
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from chexpert.triage.app import create_app
+from chexpert.triage.errors import UnsafeHost
+from chexpert.triage.settings import SiteSettings
+
+__all__ = ["require_loopback", "serve"]
+
+_GRACE_S = 10
+"""How long a request in flight may finish after SIGTERM."""
+
+
+def require_loopback(host: str) -> None:
+    """Raise UnsafeHost unless only this machine can reach `host`."""
+    try:
+        safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        safe = False
+    if not safe:
+        raise UnsafeHost(host)
+
+
+def serve(settings: SiteSettings, host: str, port: int, run_file: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `run_file` says which, once it answers.
+
+    Raises:
+        UnsafeHost: `host` is reachable from other machines.
+        OSError: the port is taken.
+    """
+    require_loopback(host)
+    app = create_app(settings)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=512) as listening:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            ),
+        )
+        if run_file is not None:
+            # The socket listens already: a request that comes before the loop runs waits in the backlog.
+            _write_atomically(run_file, {"pid": os.getpid(), "port": listening.getsockname()[1]})
+        # uvicorn ends in order at SIGTERM and then sends it again: without a handler that would end us before the rest.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        try:
+            server.run(sockets=[listening])
+        finally:
+            if run_file is not None:
+                run_file.unlink(missing_ok=True)
+
+
+def _write_atomically(path: Path, value: dict[str, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(path)

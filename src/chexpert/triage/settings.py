@@ -1,0 +1,51 @@
+"""Settings of the site and of the worker."""
+
+from dataclasses import dataclass, field
+
+from chexpert.domain.triage import TriageRule
+
+__all__ = ["SiteSettings", "WorkerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """Where the site keeps its things, and what it takes."""
+
+    objects: str
+    """Root of images, label events and timelines: a folder or an fsspec URL."""
+    database: str
+    """SQLAlchemy URL; its tables are created and migrated at start."""
+    rule: TriageRule = field(default_factory=TriageRule)
+    """Order of the worklist."""
+    name: str = "Reading room"
+    """Shown at the top of each page."""
+    file_bytes_max: int = 128_000_000
+    """Of one file. A 16-bit radiograph of 4,300 x 3,500 pixels has 30 MB; larger files are refused with 413."""
+    request_bytes_max: int = 1_000_000_000
+    """Of one upload with all its files; more is refused with 413."""
+    page_rows: int = 50
+    """Rows of one page of the worklist."""
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Host names the site answers to: others are a page elsewhere that points its own name here (DNS rebinding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How the worker asks the predictor."""
+
+    predictor: str = ""
+    """Base URL of the V2 server; empty: nothing is scored, label events are still exported."""
+    timeout_s: float = 10.0
+    """Of one request. A cold version may take seconds for its first image."""
+    parallel: int = 4
+    """Requests in flight. One image each, so that a bad one fails alone and each is drawn to a version on its own."""
+    poll_s: float = 0.25
+    """Pause while there is nothing to do: a study waits at most this long for its turn."""
+    backoff_s: float = 0.5
+    """First pause when the predictor is down; doubled each time."""
+    backoff_max_s: float = 5.0
+    """Longest pause while it is down, and so how late the worker notices that it is back."""
+    retry_max_s: float = 60.0
+    """Longest pause before one image that the predictor fails on is tried again."""
+    export_rows: int = 5000
+    """Label events in one Parquet part."""

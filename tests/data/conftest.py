@@ -1,0 +1,89 @@
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chexpert.data.chexpert_csv import COLUMNS
+from chexpert.data.manifest import Manifest
+from chexpert.domain.events import LabelEvent
+from chexpert.domain.observations import Observation
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def write_image(path: Path, seed: int, side: int = 24) -> Path:
+    """A small grey PNG, different for each seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def image_manifest(tmp_path: Path) -> Callable[..., Manifest]:
+    """Builds a manifest over `count` images on disk."""
+
+    def build(count: int, **columns: Any) -> Manifest:
+        paths = [write_image(tmp_path / "images" / f"{n}.png", n) for n in range(count)]
+        given = {
+            "image_path": [str(path) for path in paths],
+            "sha256": [sha256(path.read_bytes()).hexdigest() for path in paths],
+            "patient": [f"p{n}" for n in range(count)],
+            "study": [f"p{n}/study1" for n in range(count)],
+            "split": "train",
+        }
+        return Manifest.of({**given, **columns}, count)
+
+    return build
+
+
+@pytest.fixture
+def chexpert_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a CheXpert folder: {table: [(path, sex, age, view, projection, 14 labels)]}, images drawn where missing."""
+
+    def build(tables: dict[str, Sequence[Sequence[str]]], *, images: bool = True) -> Path:
+        root = tmp_path / "CheXpert-v1.0-small"
+        root.mkdir()
+        for name, rows in tables.items():
+            lines = [",".join(COLUMNS), *(",".join(row) for row in rows)]
+            (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
+            for seed, row in enumerate(rows):
+                tail = row[0].split("/", 2)[2] if row[0].count("/") > 3 else row[0]
+                if images:
+                    write_image(root / name / tail[tail.index("patient") :], hash((name, seed)) % 2**32)
+        return root
+
+    return build
+
+
+def csv_row(
+    path: str, *, sex: str = "Male", age: str = "60", view: str = "Frontal", projection: str = "AP", **labels: str
+) -> list[str]:
+    """A row of CheXpert's CSV; labels by observation, spaces as underscores."""
+    named = {name.replace("_", " "): value for name, value in labels.items()}
+    return [path, sex, age, view, projection, *(named.get(str(o), "") for o in Observation)]
+
+
+def event(number: int, **changes: Any) -> LabelEvent:
+    """A signed answer of a reader who opened the image, `number` minutes after noon."""
+    given: dict[str, Any] = {
+        "event": f"e{number:04}",
+        "time": NOON + timedelta(minutes=number),
+        "study": "s1",
+        "image_sha256": "a" * 64,
+        "image_uri": "images/a",
+        "patient": "walk-in",
+        "observation": Observation.EDEMA,
+        "value": 1,
+        "reader": "r1",
+        "role": "radiologist",
+        "opened": NOON,
+        "final": True,
+        "version": "v1",
+    }
+    return LabelEvent(**{**given, **changes})

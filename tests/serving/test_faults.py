@@ -1,0 +1,62 @@
+"""Servers with a planted fault: what the caller and the other version see."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chexpert.bundle.store import BundleRef
+from chexpert.serving.client import PredictorFault, V2Client
+
+Write = Callable[..., str]
+
+
+def test_faulty_versions_answer_500_and_the_caller_learns_which(
+    start: Callable[..., Any], isvc_text: Write, one: BundleRef, two: BundleRef, jpeg: bytes
+) -> None:
+    """A planted fault hits the canary alone, only while its switch is there, and names its version."""
+    switch = one.uri.rsplit("/", 1)[0] + "/switch"
+    arguments = ("-m", "chexpert.testing.faults", "errors", "--switch", switch, "--share", "1.0", "--")
+    served = start(isvc_text(("v1", one), ("v2", two, 50)), program=arguments)
+    served.wait_weights({"v1": 50, "v2": 50})
+    with V2Client(served.http) as client:
+        assert {client.score_images([jpeg])[0].version for _ in range(2)} == {"v1", "v2"}
+        Path(switch).touch()
+        assert client.score_images([jpeg], version="v1")[0].version == "v1"
+        with pytest.raises(PredictorFault) as caught:
+            client.score_images([jpeg], version="v2")
+        assert (caught.value.status, caught.value.version) == (500, "v2")
+        Path(switch).unlink()
+        assert client.score_images([jpeg], version="v2")[0].version == "v2"
+
+
+def test_a_slow_canary_does_not_slow_the_stable(
+    start: Callable[..., Any], isvc_text: Write, one: BundleRef, two: BundleRef, jpeg: bytes
+) -> None:
+    """Each version has its own threads: while the canary is stuck, the stable answers; over its bound it says 503."""
+    switch = Path(one.uri.rsplit("/", 1)[0] + "/slow")
+    switch.touch()
+    arguments = ("-m", "chexpert.testing.faults", "slow", f"--switch={switch}", "--delay-ms=1500", "--")
+    served = start(isvc_text(("v1", one), ("v2", two, 10)), "--queue=2", program=arguments)
+    served.wait_weights({"v1": 90, "v2": 10})
+    codes: list[int] = []
+
+    def ask_the_canary() -> None:
+        body = {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 64, 64], "data": [0] * 4096}]}
+        url = f"{served.http}/v2/models/chexpert/versions/v2/infer"
+        codes.append(httpx.post(url, json=body, timeout=30.0).status_code)
+
+    callers = [threading.Thread(target=ask_the_canary) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.3)
+    with V2Client(served.http) as client:
+        latencies = [client.score_images([jpeg], version="v1")[0].latency_ms for _ in range(5)]
+    for caller in callers:
+        caller.join()
+    assert sorted(latencies)[2] < 750
+    assert sorted(codes) == [200, 200, 503, 503]
