@@ -16,7 +16,7 @@ from chexpert.domain.observations import Observation
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def write_image(path: Path, seed: int, side: int = 24) -> Path:
+def write_image(path: Path, seed: int | list[int], side: int = 24) -> Path:
     """A small grey PNG, different for each seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
@@ -44,7 +44,7 @@ def image_manifest(tmp_path: Path) -> Callable[..., Manifest]:
 
 @pytest.fixture
 def chexpert_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a CheXpert folder: {table: [(path, sex, age, view, projection, 14 labels)]}, images drawn where missing."""
+    """Writes a CheXpert folder: {table: [row of csv_row]}, with a drawn image for each row."""
 
     def build(tables: dict[str, Sequence[Sequence[str]]], *, images: bool = True) -> Path:
         root = tmp_path / "CheXpert-v1.0-small"
@@ -53,37 +53,52 @@ def chexpert_folder(tmp_path: Path) -> Callable[..., Path]:
             lines = [",".join(COLUMNS), *(",".join(row) for row in rows)]
             (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
             for seed, row in enumerate(rows):
-                tail = row[0].split("/", 2)[2] if row[0].count("/") > 3 else row[0]
                 if images:
-                    write_image(root / name / tail[tail.index("patient") :], hash((name, seed)) % 2**32)
+                    write_image(root / name / row[0][row[0].index("patient") :], [len(name), seed])
         return root
 
     return build
 
 
-def csv_row(
-    path: str, *, sex: str = "Male", age: str = "60", view: str = "Frontal", projection: str = "AP", **labels: str
-) -> list[str]:
+@pytest.fixture
+def csv_row() -> Callable[..., list[str]]:
     """A row of CheXpert's CSV; labels by observation, spaces as underscores."""
-    named = {name.replace("_", " "): value for name, value in labels.items()}
-    return [path, sex, age, view, projection, *(named.get(str(o), "") for o in Observation)]
+
+    def build(
+        path: str,
+        *,
+        sex: str = "Male",
+        age: str = "60",
+        view: str = "Frontal",
+        projection: str = "AP",
+        **labels: str,
+    ) -> list[str]:
+        named = {name.replace("_", " "): value for name, value in labels.items()}
+        return [path, sex, age, view, projection, *(named.get(str(o), "") for o in Observation)]
+
+    return build
 
 
-def event(number: int, **changes: Any) -> LabelEvent:
+@pytest.fixture
+def event() -> Callable[..., LabelEvent]:
     """A signed answer of a reader who opened the image, `number` minutes after noon."""
-    given: dict[str, Any] = {
-        "event": f"e{number:04}",
-        "time": NOON + timedelta(minutes=number),
-        "study": "s1",
-        "image_sha256": "a" * 64,
-        "image_uri": "images/a",
-        "patient": "walk-in",
-        "observation": Observation.EDEMA,
-        "value": 1,
-        "reader": "r1",
-        "role": "radiologist",
-        "opened": NOON,
-        "final": True,
-        "version": "v1",
-    }
-    return LabelEvent(**{**given, **changes})
+
+    def build(number: int, **changes: Any) -> LabelEvent:
+        given: dict[str, Any] = {
+            "event": f"e{number:04}",
+            "time": NOON + timedelta(minutes=number),
+            "study": "s1",
+            "image_sha256": "a" * 64,
+            "image_uri": "images/a",
+            "patient": "walk-in",
+            "observation": Observation.EDEMA,
+            "value": 1,
+            "reader": "r1",
+            "role": "radiologist",
+            "opened": NOON,
+            "final": True,
+            "version": "v1",
+        }
+        return LabelEvent(**{**given, **changes})
+
+    return build

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,3 +115,66 @@ def test_closing_ends_what_still_runs(tmp_path: Path) -> None:
     child = preloaded.submit(["sleep", "60"], environment={"PATH": os.defpath}, log=tmp_path / "l", folder=tmp_path)
     preloaded.close()
     assert isinstance(child.ended.exception(timeout=1), ServerGone)
+
+
+def test_closing_in_the_middle_of_an_import_ends_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that can't listen is killed, and the commands it forked with it."""
+    (tmp_path / "short.py").write_text("import time\ntime.sleep(1)\n")
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "stuck_steps.py").write_text(
+        "from chexpert.pipeline.step import StepDeclaration\n"
+        'STEPS = {"stuck": StepDeclaration("stuck", "endless:run", imports=("short", "endless"))}\n'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    preloaded = Preloaded(["stuck"], catalogue="stuck_steps:STEPS").start()
+    command = ["sh", "-c", "echo $$; exec sleep 60"]
+    log = tmp_path / "log"
+    child = preloaded.submit(command, environment={"PATH": os.defpath}, log=log, folder=tmp_path)
+    end = time.monotonic() + 20
+    while not (log.exists() and log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    preloaded.close()
+    assert isinstance(child.ended.exception(timeout=1), ServerGone)
+    stat = Path(f"/proc/{int(log.read_text())}/stat")
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+POOL = """\
+import atexit, sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+def run(context):
+    atexit.register(print, "handler of the step", flush=True)
+    ThreadPoolExecutor(1).submit(print, "thread", flush=True)
+    pool = ProcessPoolExecutor(1)
+    print("pool", pool.submit(abs, -3).result())
+    if context.parameter("end") == "exit":
+        sys.exit(5)
+"""
+POOL_STEPS = """\
+from chexpert.pipeline.step import Parameter, StepDeclaration
+
+STEPS = {"pool": StepDeclaration("pool", "pool_step:run", parameters=(Parameter("end", "how"),))}
+"""
+
+
+@pytest.mark.parametrize("end", ["return", "exit"])
+def test_a_fork_ends_in_order_and_never_as_a_second_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A step's own threads, workers and exit handlers end before it; those of its parent do not run in it."""
+    for name, text in {"pool_step": POOL, "pool_steps": POOL_STEPS}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    log = tmp_path / "log"
+    with Preloaded(catalogue="pool_steps:STEPS") as preloaded:
+        command = ["chexpert", "step", "pool", f"--parameter=end={end}"]
+        child = preloaded.submit(command, environment=dict(os.environ), log=log, folder=tmp_path)
+        code = child.ended.result(timeout=30)
+        again = preloaded.submit(["true"], environment={"PATH": os.defpath}, log=log, folder=tmp_path)
+        assert again.ended.result(timeout=30) == 0
+    assert sorted(log.read_text().splitlines()[:3]) == ["handler of the step", "pool 3", "thread"], log.read_text()
+    assert code == {"return": 0, "exit": 5}[end]

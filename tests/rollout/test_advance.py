@@ -1,6 +1,7 @@
 """The rollout driver, step by step, on real git and real objects."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from chexpert.pipeline.driver.timeline import Timeline
 from chexpert.pipeline.rollout import Merge
 from chexpert.testing.logs import Behaviour
 from chexpert.testing.predictor import FakePredictor
+from chexpert.testing.rollouts import RolloutSite
 
 
-def test_the_first_promotion_has_nothing_to_compare_with(site) -> None:
+def test_the_first_promotion_has_nothing_to_compare_with(site: RolloutSite) -> None:
     """Nothing proposed: nothing done. Then: proposed, merged, and a verdict that says so."""
     assert site.stages(2) == [None, None]
     site.propose("v1")
@@ -30,7 +32,7 @@ def test_the_first_promotion_has_nothing_to_compare_with(site) -> None:
     assert Verdict.from_json(Path(first.verdict_uri).read_text()).passed
 
 
-def test_a_healthy_twin_reaches_the_swap(site) -> None:
+def test_a_healthy_twin_reaches_the_swap(site: RolloutSite) -> None:
     """10, 50, 100, swap: each on its own answers, each one commit and one event; the old version stays at 0 %."""
     site.with_settings(drift=DriftSettings()).rolling()
     seen = []
@@ -57,7 +59,7 @@ def test_a_healthy_twin_reaches_the_swap(site) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "said"), [(Behaviour(faults=0.6), "requests failed"), (Behaviour(latency_ms=2_000), "took over")]
 )
-def test_a_broken_canary_returns_at_ten_percent_by_a_revert(site, behaviour: Behaviour, said: str) -> None:
+def test_a_broken_canary_returns_at_ten_percent_by_a_revert(site: RolloutSite, behaviour: Behaviour, said: str) -> None:
     """Errors or slowness: one revert commit restores the file, the verdict says why, and nothing is tried again."""
     site.propose("v1")
     site.stages(2)
@@ -77,7 +79,7 @@ def test_a_broken_canary_returns_at_ten_percent_by_a_revert(site, behaviour: Beh
     assert site.stages(2) == [None, None]
 
 
-def test_a_failure_at_fifty_percent_undoes_both_commits(site) -> None:
+def test_a_failure_at_fifty_percent_undoes_both_commits(site: RolloutSite) -> None:
     """The way back from a later stage ends where the rollout began."""
     site.rolling()
     site.both("v1", 360, "v2", 45)
@@ -87,7 +89,7 @@ def test_a_failure_at_fifty_percent_undoes_both_commits(site) -> None:
     assert site.served().weights == {"v1": 100}
 
 
-def test_a_return_keeps_what_a_person_changed_meanwhile(site) -> None:
+def test_a_return_keeps_what_a_person_changed_meanwhile(site: RolloutSite) -> None:
     """An edit made during the rollout survives the return; only the candidate goes."""
     site.rolling()
     site.edit(lambda text: text.replace("minReplicas: 2", "minReplicas: 5"))
@@ -97,7 +99,7 @@ def test_a_return_keeps_what_a_person_changed_meanwhile(site) -> None:
     assert "minReplicas: 5" in site.text()
 
 
-def test_a_dead_canary_returns_at_its_limit(site) -> None:
+def test_a_dead_canary_returns_at_its_limit(site: RolloutSite) -> None:
     """No answers by the canary: it waits until the limit, then returns."""
     site.rolling()
     site.log("v1", 300)
@@ -107,7 +109,7 @@ def test_a_dead_canary_returns_at_its_limit(site) -> None:
     assert "0 of 40 answers by v2" in event.reasons[0]
 
 
-def test_shifted_input_alarms_once_and_blames_nobody(site) -> None:
+def test_shifted_input_alarms_once_and_blames_nobody(site: RolloutSite) -> None:
     """Both versions see other images: one alarm with its report, then patience; once it is over the rollout goes on."""
     site.with_settings(drift=DriftSettings(max_rows=60)).rolling()
     start = site.now
@@ -124,11 +126,11 @@ def test_shifted_input_alarms_once_and_blames_nobody(site) -> None:
     assert site.advance().weights == {"v1": 50, "v2": 50}
 
 
-def test_a_candidate_that_cannot_be_replayed_returns(site) -> None:
+def test_a_candidate_that_cannot_be_replayed_returns(site: RolloutSite) -> None:
     """Stored images go to both versions directly; a candidate that does not answer where the stable does returns."""
     with FakePredictor() as predictor:  # answers as v1, whichever version is asked for
         site.with_settings(replay=ReplaySettings(images=10)).rolling()
-        site.places = type(site.places)(**{**vars_of(site.places), "production": predictor.url})
+        site.places = replace(site.places, production=predictor.url)
         folder = Path(site.places.objects) / "images"
         folder.mkdir()
         for sha256 in (*site.log("v1", 60), *site.log("v2", 45)):
@@ -138,11 +140,7 @@ def test_a_candidate_that_cannot_be_replayed_returns(site) -> None:
     assert "10 of 10 shadow replays failed" in event.reasons[0]
 
 
-def vars_of(places: object) -> dict[str, str]:
-    return {name: getattr(places, name) for name in places.__dataclass_fields__}  # type: ignore[attr-defined]
-
-
-def test_a_person_merges_when_told_to_wait(site) -> None:
+def test_a_person_merges_when_told_to_wait(site: RolloutSite) -> None:
     """With `wait` the driver tells of the request once and merges nothing; a person's merge is seen and recorded."""
     site.with_settings(merge=Merge.WAIT)
     site.propose("v1")
@@ -155,7 +153,7 @@ def test_a_person_merges_when_told_to_wait(site) -> None:
     assert event.pull_request.endswith("promote/production/v1")
 
 
-def test_a_request_that_drops_the_routed_version_is_not_merged(site) -> None:
+def test_a_request_that_drops_the_routed_version_is_not_merged(site: RolloutSite) -> None:
     """The diff is judged as it would merge; a refusal is told once, with its verdict, and others are not held up."""
     site.propose("v1")
     site.stages(2)
@@ -177,7 +175,7 @@ def test_a_request_that_drops_the_routed_version_is_not_merged(site) -> None:
     assert bad in site.text()
 
 
-def test_a_killed_driver_is_finished_by_the_next_call(site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_driver_is_finished_by_the_next_call(site: RolloutSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between its push and the timeline at every stage: the next call writes exactly the missing event."""
     append = Timeline.append
     killed = []
@@ -218,7 +216,7 @@ def test_a_killed_driver_is_finished_by_the_next_call(site, monkeypatch: pytest.
     assert len({event.commit for event in events}) == len(events)
 
 
-def test_two_drivers_cannot_both_act(site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_drivers_cannot_both_act(site: RolloutSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that comes second to the push is told to try again, and then finds nothing left to do."""
     from chexpert.gitops.repository import Repository
 
@@ -240,7 +238,7 @@ def test_two_drivers_cannot_both_act(site, monkeypatch: pytest.MonkeyPatch) -> N
     assert site.served().weights == {"v1": 50, "v2": 50}
 
 
-def test_history_is_written_into_an_empty_timeline(site) -> None:
+def test_history_is_written_into_an_empty_timeline(site: RolloutSite) -> None:
     """Git is the truth: a lost timeline is written again from it, one event a call, and the rollout goes on."""
     site.rolling()
     folder = Path(site.places.objects) / "rollouts" / "production"
@@ -254,7 +252,7 @@ def test_history_is_written_into_an_empty_timeline(site) -> None:
     assert site.advance().weights == {"v1": 50, "v2": 50}
 
 
-def test_a_way_back_by_hand_is_recorded(site) -> None:
+def test_a_way_back_by_hand_is_recorded(site: RolloutSite) -> None:
     """After a swap a person may swap again: the driver writes what happened and interferes with nothing."""
     site.rolling()
     for shares in ((360, 45), (200, 200), (0, 200)):

@@ -9,7 +9,7 @@ from chexpert.domain.places import Places
 from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.pipeline.driver import message
 from chexpert.pipeline.driver.message import Trailers
-from chexpert.pipeline.driver.settings import BadStages, Merge, Profile, RolloutSettings
+from chexpert.pipeline.driver.settings import BadStages, Merge, Profile, RolloutSettings, UnknownWord
 from chexpert.pipeline.driver.timeline import BrokenEvent, NumberTaken, Timeline
 
 EVENT = TimelineEvent(datetime(2026, 5, 1, tzinfo=UTC), "production", Stage.FIRST, "v1", "")
@@ -79,3 +79,10 @@ def test_github_is_used_only_with_a_token() -> None:
     found = RolloutSettings().connected(places, {"CHEXPERT_GITHUB_TOKEN": "t"}).gitops.github
     assert found is not None
     assert (found.repository, found.api_url) == ("owner/name", "https://api.github.com")
+
+
+def test_words_of_a_parameter_are_known_or_refused() -> None:
+    """A workflow's parameter becomes a setting by its word; a misspelt one is refused with those that exist."""
+    assert Profile.named("demo") is Profile.DEMO
+    with pytest.raises(UnknownWord, match="auto or wait"):
+        Merge.named("always")

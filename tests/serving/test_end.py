@@ -18,7 +18,7 @@ from chexpert.bundle.store import BundleRef
 from chexpert.domain.digests import of_bytes
 from chexpert.serving.client import PredictorRefused, V2Client
 from chexpert.serving.inference_log import table_to_columns
-from chexpert.serving.settings import OpenToAll, ServeSettings, WhatToServe
+from chexpert.serving.settings import NoDigest, OpenToAll, ServeSettings, WhatToServe
 from chexpert.testing import bundles
 
 Write = Callable[..., str]
@@ -146,6 +146,13 @@ def test_nothing_or_two_things_to_serve_are_refused() -> None:
     for settings in ({}, {"manifest": Path("a"), "model_dir": Path("b")}):
         with pytest.raises(WhatToServe):
             ServeSettings(**settings)
+
+
+def test_a_mounted_bundle_without_digest_is_refused() -> None:
+    """Nothing is served unverified; without a version there is nothing to verify yet."""
+    with pytest.raises(NoDigest, match="CHEXPERT_BUNDLE_DIGEST"):
+        ServeSettings(model_dir=Path("models"), version="v2")
+    assert not ServeSettings(model_dir=Path("models")).version
 
 
 def test_a_server_loads_neither_training_nor_reports() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from chexpert.bundle.store import BundleRef
 from chexpert.serving.client import PredictorFault, V2Client
+from chexpert.serving.inference_log import table_to_columns
 
 Write = Callable[..., str]
 
@@ -37,17 +39,20 @@ def test_faulty_versions_answer_500_and_the_caller_learns_which(
 def test_a_slow_canary_does_not_slow_the_stable(
     start: Callable[..., Any], isvc_text: Write, one: BundleRef, two: BundleRef, jpeg: bytes
 ) -> None:
-    """Each version has its own threads: while the canary is stuck, the stable answers; over its bound it says 503."""
+    """Each version has its own threads: while the canary is stuck the stable answers, whatever happens there.
+
+    What it does not answer in time is a 504, what finds its queue full a 503, and the log tells both.
+    """
     switch = Path(one.uri.rsplit("/", 1)[0] + "/slow")
     switch.touch()
     arguments = ("-m", "chexpert.testing.faults", "slow", f"--switch={switch}", "--delay-ms=1500", "--")
-    served = start(isvc_text(("v1", one), ("v2", two, 10)), "--queue=2", program=arguments)
-    served.wait_weights({"v1": 90, "v2": 10})
+    served = start(isvc_text(("v1", one), ("v5", two, 10)), "--queue=2", "--timeout-s=1", program=arguments)
+    served.wait_weights({"v1": 90, "v5": 10})
     codes: list[int] = []
 
     def ask_the_canary() -> None:
         body = {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 64, 64], "data": [0] * 4096}]}
-        url = f"{served.http}/v2/models/chexpert/versions/v2/infer"
+        url = f"{served.http}/v2/models/chexpert/versions/v5/infer"
         codes.append(httpx.post(url, json=body, timeout=30.0).status_code)
 
     callers = [threading.Thread(target=ask_the_canary) for _ in range(4)]
@@ -59,4 +64,8 @@ def test_a_slow_canary_does_not_slow_the_stable(
     for caller in callers:
         caller.join()
     assert sorted(latencies)[2] < 750
-    assert sorted(codes) == [200, 200, 503, 503]
+    assert sorted(codes) == [503, 503, 504, 504]
+    assert served.stop() == 0
+    parts = [str(part) for part in (served.objects / "log").glob("*/v5/*.parquet")]
+    outcomes = table_to_columns(pq.read_table(parts))["outcome"]
+    assert sorted(outcomes) == ["error", "error", "timeout", "timeout"]

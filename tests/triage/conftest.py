@@ -27,10 +27,12 @@ class Hand:
         self.now = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        """A microsecond later than the last time."""
         self.now += timedelta(microseconds=1)
         return self.now
 
     def forward(self, **units: float) -> None:
+        """Let time pass."""
         self.now += timedelta(**units)
 
 

@@ -144,6 +144,7 @@ def test_each_range_is_read_in_the_order_of_an_index(database: Database) -> None
     searches = [line for line in plan if "USING" in line and "ix_studies" in line]
     assert len(searches) == 8  # STAT has no cap, so no overdue range
     assert not [line for line in plan if line.startswith("SCAN studies")]
+    assert all("COVERING" in line for line in searches)
     assert sum("TEMP B-TREE" in line for line in plan) <= 2  # the union of at most nine pages, and the page itself
 
 

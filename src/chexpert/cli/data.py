@@ -18,6 +18,7 @@ ManifestArgument = Annotated[str, typer.Argument(help="manifest.parquet: a path 
 @app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to write train/, valid/ and their tables to.")],
+    *,
     train_patients: Annotated[int, typer.Option(help="Patients in train.csv, about 1.8 images each.")] = 800,
     valid_patients: Annotated[int, typer.Option(help="Patients in valid.csv.")] = 200,
     size: Annotated[int, typer.Option(help="Pixels of the longer side.")] = 64,

@@ -16,23 +16,23 @@ KserveOption = Annotated[Path, typer.Option(help="kserve/ folder that an empty g
 @app.command()
 def up(home: HomeOption = Path("var"), kserve: KserveOption = Path("kserve")) -> None:
     """Run site, worker, staging and production servers on loopback until Ctrl-C."""
-    import signal
-
     from rich.console import Console
 
     from chexpert.local.home import Home
     from chexpert.local.platform import Platform, PlatformSettings
+    from chexpert.local.processes import end_in_order, wait_for_signal
 
     console = Console()
-    with Platform(Home(home), PlatformSettings(kserve=kserve)) as platform:
+    end_in_order()
+    with Platform(Home(home.resolve()), PlatformSettings(kserve=kserve)) as platform:
         places = platform.places
-        console.print(f"site {places.site}   production {places.production}   staging {places.staging}   Ctrl-C ends it")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        console.print(f"site {places.site}, production {places.production}, staging {places.staging}. Ctrl-C ends it.")
+        wait_for_signal()
 
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Training data in CheXpert's CSV layout; default: phantoms.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Training data in CheXpert's layout; default: phantoms.")] = None,
     traffic: Annotated[Path | None, typer.Option(help="Images to send as online traffic; default: phantoms.")] = None,
     fault: Annotated[str, typer.Option(help="Fault to plant from outside; `list` names them; empty: none.")] = "",
     once: Annotated[bool, typer.Option(help="Exit at the end instead of leaving the site running.")] = False,

@@ -12,6 +12,7 @@ __all__ = [
     "git",
     "github",
     "local_requests",
+    "merging",
     "promotion",
     "promotion_request",
     "pull_requests",

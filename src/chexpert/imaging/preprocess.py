@@ -17,7 +17,7 @@ from chexpert.imaging.image import Image
 
 __all__ = ["ALGORITHM", "InvalidPreprocessSpec", "PreprocessSpec", "preprocess"]
 
-ALGORITHM: Final = "stretch-bilinear-pad-1"
+ALGORITHM: Final = "stretch-area-pad-2"
 """Enters the digest; a change of what `preprocess` computes needs a new name."""
 
 MAX_SIZE: Final = 1024
@@ -75,13 +75,16 @@ def preprocess(image: Image, spec: PreprocessSpec) -> NDArray[np.uint8]:
         (size, size) uint8. The longer side fills it; the rest is padded evenly with the mean grey level.
     """
     picture = Pillow.fromarray(image.pixels)
-    low, high = _percentiles(picture.histogram(), spec)
     # The aspect is the original's: DCT scaling rounds each side up on its own.
     scale = spec.size / max(image.width, image.height)
     width, height = (max(1, round(side * scale)) for side in (image.width, image.height))
-    # Resizing before the stretch costs a quarter of stretching first; reducing_gap halves large images by boxes.
-    small = picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=2.0)
-    stretched = _table(low, high)[np.asarray(small)]
+    # Averaging areas costs half of the bilinear filter (0.4 instead of 0.9 ms at 625x512) and aliases no more; where an
+    # image must grow it would only repeat pixels. Percentiles come after: fewer pixels, and less noise in the extremes.
+    grows = max(width / picture.width, height / picture.height) > 1.0
+    kernel = Pillow.Resampling.BILINEAR if grows else Pillow.Resampling.BOX
+    resized = picture.resize((width, height), kernel)
+    small = resized.point(_table(*_percentiles(resized.histogram(), spec)))
+    stretched = np.asarray(small)
     result = np.full((spec.size, spec.size), round(float(stretched.mean())), np.uint8)
     top, left = (spec.size - height) // 2, (spec.size - width) // 2
     result[top : top + height, left : left + width] = stretched
@@ -94,9 +97,10 @@ def _percentiles(histogram: list[int], spec: PreprocessSpec) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _table(low: int, high: int) -> NDArray[np.uint8]:
+def _table(low: int, high: int) -> list[int]:
     """Grey level to grey level; an image of one level keeps it."""
     if high <= low:
-        return np.arange(256, dtype=np.uint8)
+        return list(range(256))
     levels = (np.arange(256, dtype=np.float64) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(levels, 0.0, 255.0)).astype(np.uint8)
+    table: list[int] = np.rint(np.clip(levels, 0.0, 255.0)).astype(int).tolist()
+    return table

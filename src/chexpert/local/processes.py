@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ import httpx
 
 from chexpert.domain.errors import ChexpertError
 
-__all__ = ["Process", "ProcessDidNotStart"]
+__all__ = ["Process", "ProcessDidNotStart", "end_in_order", "wait_for_signal"]
 
 
 class ProcessDidNotStart(ChexpertError):
@@ -100,3 +102,20 @@ class Process:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+
+def end_in_order() -> None:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that every child is ended before it."""
+
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def wait_for_signal() -> None:
+    """Return at SIGINT or SIGTERM."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

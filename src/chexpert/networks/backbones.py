@@ -58,7 +58,7 @@ def backbone(settings: NetworkSettings) -> nn.Module:
 
 
 def _small_cnn(settings: NetworkSettings) -> nn.Module:
-    return ResNet(
+    module: nn.Module = ResNet(
         BasicBlock,
         (1, 1, 1, 1),
         num_classes=_LABELS,
@@ -70,10 +70,11 @@ def _small_cnn(settings: NetworkSettings) -> nn.Module:
         drop_rate=settings.dropout,
         drop_path_rate=settings.drop_path,
     )
+    return module
 
 
 def _small_vit(settings: NetworkSettings) -> nn.Module:
-    return VisionTransformer(
+    module: nn.Module = VisionTransformer(
         img_size=settings.image_size,
         patch_size=16,
         in_chans=1,
@@ -88,6 +89,7 @@ def _small_vit(settings: NetworkSettings) -> nn.Module:
         drop_rate=settings.dropout,
         drop_path_rate=settings.drop_path,
     )
+    return module
 
 
 def _densenet121(settings: NetworkSettings) -> nn.Module:

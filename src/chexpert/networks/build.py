@@ -35,6 +35,7 @@ def build(settings: NetworkSettings) -> Network:
     Raises:
         UnknownNetwork: No network has this name.
         UnusableSize: The image does not divide into its patches.
+        UnreadableWeights: The weight file holds something else than named tensors.
         MismatchedWeights: The weight file is another network's.
         FileNotFoundError: There is no such weight file.
     """

@@ -5,7 +5,7 @@ from typing import Final
 
 from chexpert.domain.errors import InputError
 
-__all__ = ["BrokenModel", "MismatchedWeights", "UnknownNetwork", "UnusableSize"]
+__all__ = ["BrokenModel", "MismatchedWeights", "UnknownNetwork", "UnreadableWeights", "UnusableSize"]
 
 _PREVIEW: Final = 5
 
@@ -48,6 +48,15 @@ class MismatchedWeights(InputError):
         self.missing = tuple(missing)
         self.unexpected = tuple(unexpected)
         self.misshaped = tuple(misshaped)
+
+
+class UnreadableWeights(InputError):
+    """A weight file holds something else than named tensors, and nothing else is ever loaded."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"weights {file} are no plain tensors by name ({reason}): save a state dict as safetensors")
+        self.file = file
+        self.reason = reason
 
 
 class BrokenModel(InputError):

@@ -1,20 +1,22 @@
 """Start from a local weight file: our own, or timm's of the same architecture."""
 
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from chexpert.networks.errors import MismatchedWeights
+from chexpert.networks.errors import MismatchedWeights, UnreadableWeights
 
 __all__ = ["load_pretrained"]
 
-_PREFIX = "backbone."
-_CONVOLUTION_DIMS = 4
+_PREFIX: Final = "backbone."
+_CONVOLUTION_DIMS: Final = 4
 
 
 def load_pretrained(backbone: nn.Module, file: str, network: str) -> None:
@@ -29,6 +31,7 @@ def load_pretrained(backbone: nn.Module, file: str, network: str) -> None:
         network: What errors call the backbone.
 
     Raises:
+        UnreadableWeights: The file holds something else than named tensors.
         MismatchedWeights: Listing keys that are missing, unexpected or of another shape.
     """
     own = backbone.state_dict()
@@ -52,10 +55,15 @@ def load_pretrained(backbone: nn.Module, file: str, network: str) -> None:
 
 
 def _read(file: str) -> dict[str, Tensor]:
-    if Path(file).suffix == ".safetensors":
-        return load_file(file)
-    loaded: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    state: dict[str, Tensor] = loaded.get("state_dict", loaded)
+    try:
+        if Path(file).suffix == ".safetensors":
+            return load_file(file)
+        loaded: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise UnreadableWeights(file, str(error).partition("\n")[0]) from error
+    state: Any = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UnreadableWeights(file, f"it holds a {type(state).__name__}")
     return state
 
 

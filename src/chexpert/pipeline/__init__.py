@@ -5,4 +5,17 @@ Argo would on a cluster, refusing by name and line what it does not support. A s
 cluster: it reads artifacts and parameters, reaches the world through `domain.places`, and ends with an exit code.
 """
 
-__all__ = ["catalogue", "graph", "invocation", "rollout", "runner", "step", "steps", "workflow"]
+__all__ = [
+    "catalogue",
+    "driver",
+    "graph",
+    "images",
+    "incumbent",
+    "invocation",
+    "provenance",
+    "rollout",
+    "runner",
+    "step",
+    "steps",
+    "workflow",
+]

@@ -80,8 +80,14 @@ _DECLARATIONS: Final = (
         parameters=(
             Parameter("environment", "which environment to move: staging or production"),
             Parameter("merge", "auto: merge the pull request; wait: leave it to a person", default="wait"),
+            Parameter("profile", "production or demo: how many answers a stage needs", default="production"),
+            Parameter(
+                "baseline",
+                "what an input shift is told by: bundle, the validation images; traffic, earlier answers of the stable",
+                default="bundle",
+            ),
         ),
-        outputs=("event", VERDICT),
+        outputs=("event",),
         imports=("scipy.stats", "evidently"),
     ),
 )

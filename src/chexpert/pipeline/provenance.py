@@ -11,7 +11,7 @@ PACKAGES = ("chexpert", "torch", "lightning", "timm", "numpy", "onnx", "onnxrunt
 
 
 def git_commit() -> str:
-    """Commit of the running code with `+changes` if the checkout differs; CHEXPERT_COMMIT in an image; else `unknown`."""
+    """Commit of the running code, `+changes` if the checkout differs; CHEXPERT_COMMIT in an image; else `unknown`."""
     if given := os.environ.get("CHEXPERT_COMMIT"):
         return given
     here = Path(__file__).parent

@@ -14,7 +14,8 @@ from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.domain.verdicts import Verdict
 from chexpert.gitops import promotion
 from chexpert.gitops.check import check_diff
-from chexpert.gitops.errors import MergeConflict, NoEnvironment
+from chexpert.gitops.errors import NoEnvironment
+from chexpert.gitops.merging import check_merge
 from chexpert.gitops.promotion_request import connect
 from chexpert.gitops.pull_requests import PullRequest, PullRequests
 from chexpert.gitops.repository import Repository
@@ -96,16 +97,16 @@ class _Step:
                 return self._tell(Stage.PROPOSED, served, request, Trailers((request.title,)))
             if self.settings.merge is Merge.WAIT:
                 continue
-            refusal = self._refusal(request)
-            if refusal is None:
+            verdict = check_merge(self.repository, request, self.path)
+            if verdict.passed:
                 self.requests.merge(request)
                 self.repository.sync()
                 return self.record()
             if Stage.WAITING not in known:
                 uri = evidence.save_verdict(
-                    self.places, f"rollout-{self.environment}-{request.version}", "promotion-diff", refusal
+                    self.places, f"rollout-{self.environment}-{request.version}", "promotion-diff", verdict
                 )
-                return self._tell(Stage.WAITING, served, request, Trailers(refusal.reasons, uri))
+                return self._tell(Stage.WAITING, served, request, Trailers(verdict.reasons, uri))
         return None
 
     def judge(self, stable: ServedVersion, candidate: ServedVersion) -> TimelineEvent | None:
@@ -177,15 +178,6 @@ class _Step:
                 pull_request=request.url,
             )
         )
-
-    def _refusal(self, request: PullRequest) -> Verdict | None:
-        subject = f"{self.environment} {request.version}"
-        try:
-            after = self.repository.try_merge(request.branch, self.path)
-        except MergeConflict as error:
-            return Verdict.judge("promotion-diff", subject, [str(error)], otherwise="")
-        verdict = check_diff(self.text, after, subject=subject)
-        return None if verdict.passed else verdict
 
     def _rollout_events(self, version: str) -> list[TimelineEvent]:
         """Events since the candidate got its first traffic, oldest first."""

@@ -103,9 +103,9 @@ class FleetServer(ModelServer):
         settings = self._settings
         if settings.manifest is not None:
             await self._fleet.follow(settings.manifest)
-        elif settings.version:
+        else:
             mounted = ServedVersion(settings.version, str(settings.model_dir), settings.digest, traffic=100)
-            await self._fleet.serve_only(mounted)
+            await self._fleet.serve_only(mounted if settings.version else None)
         await asyncio.Event().wait()
 
     @contextlib.asynccontextmanager

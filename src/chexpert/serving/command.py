@@ -46,6 +46,7 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         run_file: Annotated[Path | None, typer.Option(help="Where to write pid and ports once listening.")] = None,
         workers: Annotated[int, typer.Option(help="Requests per version worked on at once.")] = _DEFAULTS["workers"],
         threads: Annotated[int, typer.Option(help="Threads per request; 0: as many as CPUs.")] = _DEFAULTS["threads"],
+        timeout_s: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = _DEFAULTS["timeout_s"],
         queue: Annotated[int, typer.Option(help="Requests per version, waiting included.")] = _DEFAULTS["queue"],
     ) -> None:
         """Serve the versions of one InferenceService file over V2, REST and gRPC."""
@@ -64,6 +65,7 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
                 run_file=run_file,
                 workers=workers,
                 threads=threads,
+                timeout_s=timeout_s,
                 queue=queue,
             ),
         )

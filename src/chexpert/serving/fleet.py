@@ -87,8 +87,8 @@ class Fleet:
         chosen, self._split = self._split.choose()
         return self._state.versions[chosen]
 
-    async def serve_only(self, served: ServedVersion) -> None:
-        """Serve one version for good; raises what `versions.load` raises."""
+    async def serve_only(self, served: ServedVersion | None) -> None:
+        """Serve one version for good, or none; raises what `versions.load` raises."""
         await self._take(ServedFile(MODEL, served))
 
     async def follow(self, path: Path) -> None:

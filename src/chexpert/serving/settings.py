@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chexpert.domain.errors import InputError
 
-__all__ = ["LogSettings", "OpenToAll", "ServeSettings", "WhatToServe"]
+__all__ = ["LogSettings", "NoDigest", "OpenToAll", "ServeSettings", "WhatToServe"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -19,6 +19,14 @@ class OpenToAll(InputError):
             "or say --behind-gateway where a gateway or a NetworkPolicy keeps strangers out",
         )
         self.host = host
+
+
+class NoDigest(InputError):
+    """A mounted bundle whose digest nobody gave."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"version {version} has no digest: set CHEXPERT_BUNDLE_DIGEST, nothing is served unverified")
+        self.version = version
 
 
 class WhatToServe(InputError):
@@ -49,7 +57,7 @@ class ServeSettings:
     model_dir: Path | None = None
     """One mounted bundle, in a KServe pod; None: `manifest` is followed."""
     version: str = ""
-    """Name of the version in `model_dir`: CHEXPERT_VERSION of the pod."""
+    """Name of the version in `model_dir`: CHEXPERT_VERSION of the pod; empty: no model yet."""
     digest: str = ""
     """Expected digest of the bundle in `model_dir`: CHEXPERT_BUNDLE_DIGEST of the pod."""
     objects: str = ""
@@ -93,3 +101,5 @@ class ServeSettings:
             raise OpenToAll(self.host)
         if (self.manifest is None) == (self.model_dir is None):
             raise WhatToServe
+        if self.version and self.model_dir is not None and not self.digest:
+            raise NoDigest(self.version)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import torch
-from lightning.fabric.plugins.environments import TorchElasticEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from chexpert.bundle.cpus import available_cpus

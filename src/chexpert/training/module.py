@@ -111,7 +111,7 @@ class TrainingModule(LightningModule):
         seconds = time.perf_counter() - self._started
         loss, auroc = self._tune_figures()
         self.curves.append(Epoch(self.current_epoch, self.mean_loss(), loss, auroc, self._images / seconds))
-        self.log(SCORE, self.curves[-1].score, on_step=False, on_epoch=True)
+        self.log(SCORE, self.curves[-1].score(self.settings.best_by), on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises linearly, then falls as a cosine to zero."""

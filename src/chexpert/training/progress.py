@@ -31,10 +31,13 @@ class Epoch:
     """Mean over observations with at least 5 images of either class; None where there are none."""
     images_per_s: float
 
-    @property
-    def score(self) -> float:
-        """What epochs are compared by, higher is better: tune AUROC, else minus a loss."""
-        if self.tune_auroc is not None:
+    def score(self, best_by: str) -> float:
+        """What epochs are compared by, higher is better.
+
+        `best_by` is auroc or loss. AUROC falls back to the loss where it is undefined, the loss of the split tune to
+        that of training where the split is empty.
+        """
+        if best_by == "auroc" and self.tune_auroc is not None:
             return self.tune_auroc
         return -(self.train_loss if self.tune_loss is None else self.tune_loss)
 

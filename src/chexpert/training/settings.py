@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from chexpert.domain.labels import DEFAULT_POLICIES, UncertaintyPolicy
 from chexpert.domain.observations import Observation
@@ -52,6 +53,8 @@ class TrainingSettings:
     """A parent is present where a child is: CheXpert's training labels miss it in half of the cases."""
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     """None switches it off."""
+    best_by: Literal["loss", "auroc"] = "loss"
+    """What of the split tune chooses the epoch. On a few hundred images the loss is the steadier of the two."""
     precision: str = "32-true"
     """Lightning's word; bf16-mixed on a GPU."""
     threads: int = 0

@@ -31,7 +31,9 @@ class Targets:
     """(n, 14) of 1, 0, and NaN where the label is uncertain or masked: what AUROC is measured on."""
 
 
-def read_targets(labels: Floats, sha256s: Sequence[str], sources: Any, settings: TrainingSettings) -> Targets:
+def read_targets(
+    labels: Floats, sha256s: Sequence[str] | NDArray[Any], sources: Any, settings: TrainingSettings
+) -> Targets:
     """Read labels by the settings' policies.
 
     Args:
@@ -69,7 +71,7 @@ def _with_parents(labels: Floats) -> Floats:
     return imputed
 
 
-def _draw(sha256s: Sequence[str], seed: int) -> Floats:
+def _draw(sha256s: Sequence[str] | NDArray[Any], seed: int) -> Floats:
     """(n, 14) uniform in [0, 1) from image, seed and column: splitmix64 (Steele et al. 2014) over the checksum."""
     images = np.array([int(sha256[:16] or "0", 16) for sha256 in sha256s], dtype=np.uint64)
     columns = np.arange(len(OBSERVATIONS), dtype=np.uint64) + np.uint64(len(OBSERVATIONS) * seed + 1)
@@ -77,4 +79,5 @@ def _draw(sha256s: Sequence[str], seed: int) -> Floats:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    return ((mixed >> np.uint64(11)) / np.float64(2**53)).astype(np.float32)
+    drawn: Floats = ((mixed >> np.uint64(11)) / np.float64(2**53)).astype(np.float32)
+    return drawn

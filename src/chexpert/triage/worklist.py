@@ -136,7 +136,7 @@ def _tier(rule: TriageRule, query: Query, tier: Tier) -> list[_Range]:
     if query.show is not Show.LATE:
         fresh = () if cap is None else (Study.arrived > query.now - cap,)
         parts.append(_range(query, tier, _FLAGGED, and_(Study.flagged), *fresh))
-        parts.append(_range(query, tier, _QUIET, ~and_(Study.flagged), *fresh))
+        parts.append(_range(query, tier, _QUIET, ~Study.flagged, *fresh))
     return [part for part in parts if part is not None]
 
 

@@ -12,7 +12,7 @@ def edema(chest: Chest, rng: np.random.Generator) -> None:
     """Bat-wing haze on both sides, wide vessels, short septal lines at the lateral bases."""
     strength = rng.uniform(0.45, 0.75)
     for lung in chest.lungs:
-        wings = bump(((lung.u + 0.75) / 1.45) ** 2 + ((lung.v - 0.55) / 0.62) ** 2)
+        wings = bump(((lung.from_hilum - 0.12) / 0.72) ** 2 + ((lung.v - 0.55) / 0.62) ** 2)
         chest.fill(wings * lung.depth, strength, 0.05)
         for _ in range(5):
             v = rng.uniform(0.65, 0.95)

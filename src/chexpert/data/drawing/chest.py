@@ -27,6 +27,12 @@ class Lung:
     placed: Callable[[Field, Field], tuple[Field, Field]]
     """Arrays of u, v to anatomical x, y."""
 
+    @property
+    def from_hilum(self) -> Field:
+        """Distance from the hilum in u, 0 to 1; from the side the hila lie in the middle."""
+        distance: Field = np.abs(self.u) if self.side == 0 else (self.u + 1) / 2
+        return distance
+
     def place(self, u: float, v: float) -> tuple[float, float]:
         """Anatomical x, y of one point."""
         x, y = self.placed(np.array([u]), np.array([v]))

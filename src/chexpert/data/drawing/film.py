@@ -70,7 +70,7 @@ def photograph(film: Field, rng: np.random.Generator) -> Field:
     y, x = np.mgrid[0 : 1 : complex(height), 0 : 1 : complex(width)].astype(np.float32)
     glare = step(1 - ((x - rng.uniform()) ** 2 + (y - rng.uniform()) ** 2) / rng.uniform(0.03, 0.12), 0.9)
     moire = np.sin(rng.uniform(60, 140) * (x + rng.uniform(-0.3, 0.3) * y))
-    photo: Field = np.clip(0.08 + 0.8 * values + 0.5 * glare + 0.05 * moire, 0, 1).astype(np.float32)
+    photo: Field = np.clip(0.08 + 0.8 * values + 0.5 * glare + 0.03 * moire, 0, 1).astype(np.float32)
     return photo
 
 

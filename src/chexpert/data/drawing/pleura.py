@@ -19,15 +19,15 @@ def effusion(chest: Chest, rng: np.random.Generator, lung: Lung, height: float) 
 
 def pneumothorax(chest: Chest, rng: np.random.Generator, lung: Lung, share: float) -> None:
     """A lung fallen towards its hilum by `share`: black without vessels outside, a thin bright pleural line between."""
-    reach = np.sqrt(((lung.u + 1) / 2) ** 2 + ((lung.v - 0.6) / 0.62) ** 2)
+    reach = np.sqrt(lung.from_hilum**2 + ((lung.v - 0.6) / 0.62) ** 2)
     edge = np.float32(1.05 - share) + chest.grid.smooth_noise(rng, 4) * np.float32(0.02)
     outside = step(reach - edge, 0.025) * (lung.depth > 0)
     inside = (1 - outside) * lung.depth
-    chest.fill(inside, 0.55 * share)
-    chest.air = chest.air + np.float32(0.22) * outside * lung.depth
+    chest.fill(inside, 0.75 * share)
+    chest.air = chest.air + np.float32(0.32) * outside * lung.depth
     chest.vessel_gain = chest.vessel_gain * (1 - outside)
     line = np.clip(1 - np.abs(reach - edge) / np.float32(0.03), 0, 1) * lung.depth
-    chest.tissue = chest.tissue + np.float32(0.18) * line
+    chest.tissue = chest.tissue + np.float32(0.26) * line
 
 
 def thickening(chest: Chest, rng: np.random.Generator) -> None:

@@ -113,8 +113,9 @@ def _vessels(chest: Chest, rng: np.random.Generator) -> list[Stroke]:
     strokes = []
     steps = np.array([0.0, 0.3, 0.62, 0.9])
     for lung in chest.lungs:
-        angle = rng.uniform(-1.45, 1.45, (_BRANCHES, 1))
-        u = -0.85 + 1.75 * steps * np.cos(angle) + rng.normal(0, 0.05, (_BRANCHES, 4))
+        fan, hilum, reach = (np.pi, 0.0, 0.95) if lung.side == 0 else (1.45, -0.85, 1.75)
+        angle = rng.uniform(-fan, fan, (_BRANCHES, 1))
+        u = hilum + reach * steps * np.cos(angle) + rng.normal(0, 0.05, (_BRANCHES, 4))
         v = 0.55 + 0.5 * steps * np.sin(angle) + rng.normal(0, 0.015, (_BRANCHES, 4))
         branches = np.stack(lung.placed(np.clip(u, -1, 0.97), v), axis=-1)
         for points in branches:

@@ -3,4 +3,19 @@
 It only starts and joins what the other packages offer. Faults are planted from outside; nothing below knows them.
 """
 
-__all__ = ["command", "faults", "page", "plan", "record", "story", "summary", "traffic"]
+__all__ = [
+    "chapters",
+    "command",
+    "display",
+    "faults",
+    "page",
+    "plan",
+    "progress",
+    "record",
+    "scene",
+    "story",
+    "studies",
+    "summary",
+    "traffic",
+    "workflows",
+]

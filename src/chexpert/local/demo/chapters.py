@@ -1,12 +1,11 @@
 """Pieces of the story that need no state: data, planted programs, and what a pipeline run showed."""
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from chexpert.data.phantoms import PhantomSettings, generate
+from chexpert.data.phantom_folder import PhantomSettings, generate
 from chexpert.domain.places import Places
 from chexpert.local.demo.display import Display
 from chexpert.local.demo.plan import Plan
@@ -20,16 +19,11 @@ __all__ = ["candidate_data", "draw_data", "report_run", "serve_command"]
 
 def draw_data(plan: Plan, display: Display) -> int:
     """Draw the phantoms unless an earlier run did; images drawn or found."""
-    done = plan.data / "drawn.json"
-    if not done.exists():
-        shutil.rmtree(plan.data, ignore_errors=True)
-        sizes = plan.sizes
-        settings = PhantomSettings(train_patients=sizes.train_patients, valid_patients=sizes.valid_patients)
-        with display.bar("drawing phantoms", total=100) as bar:
-            generate(plan.data, settings, progress=lambda at, total: bar(round(100 * at / max(1, total))))
-        images = sum(1 for _ in plan.data.rglob("*.jpg")) + sum(1 for _ in plan.data.rglob("*.png"))
-        done.write_text(json.dumps({"images": images}))
-    return int(json.loads(done.read_text())["images"])
+    sizes = plan.sizes
+    settings = PhantomSettings(train_patients=sizes.train_patients, valid_patients=sizes.valid_patients)
+    with display.bar("phantoms", total=sizes.train_patients + sizes.valid_patients) as bar:
+        generate(plan.data, settings, progress=lambda done, _: bar(done))
+    return sum(1 for path in plan.data.rglob("view*") if path.is_file())
 
 
 def candidate_data(plan: Plan, home: Home) -> Path:
@@ -47,7 +41,8 @@ def serve_command(plan: Plan, home: Home) -> Mapping[str, list[str]]:
     switch.unlink(missing_ok=True)
     if plan.fault is None or plan.fault.name not in {"slow", "errors"}:
         return {}
-    command = [sys.executable, "-m", "chexpert.testing.faults", plan.fault.name, f"--switch={switch}", "serve"]
+    fault = ["chexpert.testing.faults", plan.fault.name, f"--switch={switch}", "--delay-ms=800"]
+    command = [sys.executable, "-m", *fault, "--"]
     return {"production": command}
 
 
@@ -56,7 +51,12 @@ def report_run(result: RunResult, places: Places, record: Record, display: Displ
     part = "First model" if result.run.startswith("first") else "Candidate"
     reports = Path(places.objects) / "reports" / result.run
     outputs = {step.name: step.folder / "out" for step in result.steps}
-    for name, file in (("ingest", "increment"), ("evaluate", "evaluation"), ("optimise", "bundle"), ("register", "version")):
+    for name, file in (
+        ("ingest", "increment"),
+        ("evaluate", "evaluation"),
+        ("optimise", "bundle"),
+        ("register", "version"),
+    ):
         path = outputs[name] / file
         if path.exists():
             _say(part, file, json.loads(path.read_text()), record, reports)
@@ -80,7 +80,9 @@ def report_run(result: RunResult, places: Places, record: Record, display: Displ
 
 def _say(part: str, what: str, facts: dict[str, object], record: Record, reports: Path) -> None:
     if what == "increment" and part == "Candidate":
-        record.say(part, "new labels from readers", f"{facts['new_labels']} on {facts['rows']} images: {facts['counts']}")
+        record.say(
+            part, "new labels from readers", f"{facts['new_labels']} on {facts['rows']} images: {facts['counts']}"
+        )
         for refused in facts["refused"] if isinstance(facts["refused"], list) else []:
             record.say(part, "refused for training", str(refused))
     elif what == "evaluation" and isinstance(mean := facts["mean"], dict):

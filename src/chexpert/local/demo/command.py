@@ -1,8 +1,7 @@
 """`chexpert demo`: decides what to run, runs it, prints and writes the summary, leaves the site running if asked."""
 
-import signal
-import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,14 @@ from chexpert.local.demo.display import Display
 from chexpert.local.demo.faults import HEALTHY, fault
 from chexpert.local.demo.page import write_page
 from chexpert.local.demo.plan import Plan
+from chexpert.local.demo.progress import Progress
 from chexpert.local.demo.record import Record
+from chexpert.local.demo.scene import Scene
 from chexpert.local.demo.story import Story
 from chexpert.local.demo.summary import print_summary
 from chexpert.local.home import Home
 from chexpert.local.platform import Platform, PlatformSettings
+from chexpert.local.processes import end_in_order, wait_for_signal
 from chexpert.pipeline.runner.preloaded import Preloaded
 
 __all__ = ["DemoRequest", "run_demo"]
@@ -38,34 +40,33 @@ class DemoRequest:
 
 def run_demo(request: DemoRequest) -> int:
     """Run it; 0 if the story ended where it should, 1 otherwise."""
+    end_in_order()
     plan = _plan(request)
-    console = Console()
-    display = Display(console)
+    display = Display(Console())
     record = Record(expected=plan.fault.expected if plan.fault else HEALTHY)
     home = Home(plan.home)
     home.create()
+    progress = Progress(home.path / "demo" / "progress.json")
     began = time.monotonic()
     with Preloaded(steps=STEPS) as preloaded:
-        story = Story(plan, home, display, record, preloaded)
+        story = Story(Scene(plan, home, display, record, progress.turn), preloaded)
         story.prepare()
-        settings = PlatformSettings(kserve=plan.kserve, serve=story.serve_commands())
-        with record.timed("servers start"):
-            platform = Platform(home, settings).__enter__()
-        try:
+        with ExitStack() as running:
+            settings = PlatformSettings(kserve=plan.kserve, serve=story.serve_commands())
+            with record.timed("servers start"):
+                platform = running.enter_context(Platform(home, settings))
             story.tell(platform.places)
-            record.took("imports (preloaded once, beside the drawing)", sum(preloaded.imported.values()), budget_s=60)
+            record.took("imports, once, beside the drawing", sum(preloaded.imported.values()), budget_s=60)
             record.took("the whole", time.monotonic() - began, budget_s=180)
             page = home.path / "demo" / "index.html"
             write_page(record, page, title=_title(plan), site=platform.places.site)
-            print_summary(record, console)
+            print_summary(record, display.console)
             display.say(f"Every report: {page}")
-            story.completed()
+            progress.complete()
             if not plan.once:
                 display.say(f"The site runs at {platform.places.site}. Ctrl-C ends it.")
                 preloaded.close()
-                _wait_for_signal()
-        finally:
-            platform.__exit__(None, None, None)
+                wait_for_signal()
     return 0 if record.as_expected else 1
 
 
@@ -75,10 +76,10 @@ def _plan(request: DemoRequest) -> Plan:
         if path is not None and not path.is_dir():
             msg = f"{path} is no folder: DATA is one in CheXpert's CSV layout, TRAFFIC one of images"
             raise InputError(msg)
-    home = request.home or _home(request)
+    home = (request.home or _home(request)).resolve()
     return Plan(
         home=home,
-        data=request.data or home / "phantoms",
+        data=request.data.resolve() if request.data else home / "phantoms",
         draws=request.data is None,
         traffic=request.traffic,
         profile="phantom" if request.data is None else "small-real",
@@ -99,10 +100,3 @@ def _home(request: DemoRequest) -> Path:
 def _title(plan: Plan) -> str:
     what = f"fault {plan.fault.name}" if plan.fault else "the main job"
     return f"chexpert demo: {what}, {'phantoms' if plan.draws else plan.data.name}"
-
-
-def _wait_for_signal() -> None:
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()

@@ -30,7 +30,9 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
             Fault("nan", "the candidate's bundle answers NaN for blank images", "refused at load-test"),
             Fault("slow", "a proxy slows the canary's model calls, once staging passed", "returned at 10 %"),
             Fault("errors", "a proxy fails the canary's model calls, once staging passed", "returned at 10 %"),
-            Fault("shifted-images", "the simulator shifts the traffic at 10 %", "drift alarm, the rollout waits at 10 %"),
+            Fault(
+                "shifted-images", "the simulator shifts the traffic at 10 %", "drift alarm, the rollout waits at 10 %"
+            ),
         )
     },
 )

@@ -24,7 +24,9 @@ def write_page(record: Record, path: Path, *, title: str, site: str) -> None:
     """Write the page; links to local files are relative to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     verdict = (
-        '<span class="good">✓ as expected</span>' if record.as_expected else '<span class="miss">✗ not as expected</span>'
+        '<span class="good">✓ as expected</span>'
+        if record.as_expected
+        else '<span class="miss">✗ not as expected</span>'
     )
     rows = "".join(_row(row, path.parent) for row in record.rows)
     times = "".join(

@@ -46,4 +46,4 @@ class Plan:
     workflows: Path
     """argo/workflows of the checkout."""
     once: bool
-    sizes: Sizes = Sizes()  # noqa: RUF009  frozen
+    sizes: Sizes = Sizes()

@@ -13,8 +13,6 @@ class Progress:
         self._path = path
         self.turn: int = json.loads(path.read_text())["completed"] if path.exists() else 0
         """Number of this turn, from 0."""
-        self.share = 0
-        """Percent that the candidate was last given."""
 
     def complete(self) -> None:
         """Count this turn."""

@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from chexpert.domain.places import Places
 from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.local.demo.chapters import candidate_data, draw_data, report_run, serve_command
-from chexpert.local.demo.display import Display
 from chexpert.local.demo.faults import HEALTHY
-from chexpert.local.demo.plan import Plan
-from chexpert.local.demo.progress import Progress
-from chexpert.local.demo.record import Record
+from chexpert.local.demo.scene import Scene
 from chexpert.local.demo.studies import Studies
 from chexpert.local.demo.traffic import BackgroundLoad, load_images
 from chexpert.local.demo.workflows import Workflows
-from chexpert.local.home import Home
 from chexpert.pipeline import incumbent
 from chexpert.pipeline.runner.preloaded import Preloaded
 from chexpert.pipeline.runner.results import RunResult, RunStatus
@@ -27,16 +23,14 @@ ENDS = {Stage.FIRST, Stage.SWAPPED, Stage.RETURNED}
 
 
 class Story:
-    """One demo run: `prepare` before the servers start, `tell` while they run, `completed` at the end."""
+    """One demo run: `prepare` before the servers start, `tell` while they run."""
 
-    def __init__(self, plan: Plan, home: Home, display: Display, record: Record, preloaded: Preloaded) -> None:
-        self._plan = plan
-        self._home = home
-        self._display = display
-        self._record = record
+    def __init__(self, scene: Scene, preloaded: Preloaded) -> None:
+        self._scene = scene
+        self._plan, self._home, self._display, self._record = scene.plan, scene.home, scene.display, scene.record
+        self._turn = scene.turn
         self._preloaded = preloaded
-        self._progress = Progress(home.path / "demo" / "progress.json")
-        self._turn = self._progress.turn
+        self._share = 0
 
     def prepare(self) -> None:
         """Draw the phantoms, once for each home."""
@@ -68,7 +62,7 @@ class Story:
         try:
             self._display.heading("Studies arrive, readers answer")
             with self._record.timed("studies and readers"):
-                studies = Studies(self._plan, self._home, places, self._turn, self._display, self._record)
+                studies = Studies(self._scene, places)
                 studies.arrive_and_are_read(predicted=first is not None)
             self._display.heading("Retraining on the answers")
             with self._record.timed("second pipeline"):
@@ -91,10 +85,6 @@ class Story:
         finally:
             load.stop()
             self._account(load, first.served.name if first else "")
-
-    def completed(self) -> None:
-        """The next run begins a new turn: other studies, another candidate."""
-        self._progress.complete()
 
     def _train(
         self,
@@ -120,7 +110,8 @@ class Story:
 
     def _candidate_commands(self) -> dict[str, list[str]]:
         if self._plan.fault and self._plan.fault.name == "nan":
-            return {"optimise": [sys.executable, "-m", "chexpert.testing.nan_bundle"]}
+            arguments = ["--in=/step/in", "--out=/step/out", "--run={{workflow.name}}"]
+            return {"optimise": [sys.executable, "-m", "chexpert.testing.nan_bundle", *arguments]}
         return {}
 
     def _switch_fault_on(self) -> None:
@@ -132,7 +123,7 @@ class Story:
         began = time.monotonic()
         seen: TimelineEvent | None = None
         for number in itertools.count():
-            result, event = flows.advance(f"advance-{self._turn}-{name.split()[0]}-{number:04d}")
+            result, event = flows.advance(f"advance-{self._turn}-{name.split(maxsplit=1)[0]}-{number:04d}")
             if event is not None and event != seen:
                 seen = event
                 self._note(event, time.monotonic() - began)
@@ -162,10 +153,9 @@ class Story:
         elif event.stage is Stage.FIRST:
             self._record.seen = "the first version is stable in production"
         elif event.stage is Stage.RETURNED:
-            share = self._progress.share
-            self._record.seen = f"returned at {share} %"
+            self._record.seen = f"returned at {self._share} %"
         elif event.stage is Stage.CANARY:
-            self._progress.share = event.weights.get(event.canary, 0)
+            self._share = event.weights.get(event.canary, 0)
         if event.report_uri:
             self._record.say("Rollout", "drift report", "Evidently", event.report_uri)
 
@@ -178,11 +168,11 @@ class Story:
         """After an alarm nothing may move: look a few more times."""
         for number in range(3):
             time.sleep(1.0)
-            _, event = flows.advance(f"advance-{self._turn}-{name.split()[0]}-held-{number}")
+            _, event = flows.advance(f"advance-{self._turn}-{name.split(maxsplit=1)[0]}-held-{number}")
             if event is not None and event.stage in {*ENDS, Stage.CANARY}:
                 self._note(event, 0.0)
                 return
-        self._record.seen = f"drift alarm, the rollout waits at {self._progress.share} %"
+        self._record.seen = f"drift alarm, the rollout waits at {self._share} %"
 
     def _account(self, load: BackgroundLoad, stable: str) -> None:
         report = load.report
@@ -196,4 +186,6 @@ class Story:
             "requests on production",
             f"{report.requests}, by version {report.versions}, not answered well: {len(failed)}",
         )
-        self._record.say("V2 traffic", f"incumbent {stable}", f"{len(by_stable)} answers, {from_stable} of them not well")
+        self._record.say(
+            "V2 traffic", f"incumbent {stable}", f"{len(by_stable)} answers, {from_stable} of them not well"
+        )

@@ -1,16 +1,15 @@
 """The site's part of the story: studies arrive, the worker scores them, simulated readers answer and sign."""
 
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from chexpert.data import objects
 from chexpert.data.chexpert_csv import read
 from chexpert.domain.events import FEEDBACK_PREFIX
 from chexpert.domain.places import Places
-from chexpert.local.demo.display import Display
-from chexpert.local.demo.plan import Plan
-from chexpert.local.demo.record import Record
+from chexpert.local.demo.scene import Scene
 from chexpert.local.demo.traffic import source
-from chexpert.local.home import Home
 from chexpert.simulator.ledger import Ledger, Sent
 from chexpert.simulator.readers import ReaderProfile
 from chexpert.simulator.reading import ReadingSession
@@ -30,46 +29,47 @@ READERS = (ReaderProfile("Reader 1"), ReaderProfile("Reader 2"))
 class Studies:
     """Studies of one demo turn."""
 
-    def __init__(self, plan: Plan, home: Home, places: Places, turn: int, display: Display, record: Record) -> None:
-        self._plan = plan
-        self._home = home
+    def __init__(self, scene: Scene, places: Places) -> None:
+        self._scene = scene
+        self._plan, self._record = scene.plan, scene.record
         self._places = places
-        self._turn = turn
-        self._display = display
-        self._record = record
 
     def arrive_and_are_read(self, *, predicted: bool) -> None:
         """Send, wait for scores, read some from the top, wait for their label events."""
         sizes = self._plan.sizes
-        ledger = Ledger(self._places.objects, f"demo-{self._turn}")
+        ledger = Ledger(self._places.objects, f"demo-{self._scene.turn}")
         with Site(self._places.site) as site:
             traffic = Traffic(
-                source(self._plan, self._turn),
+                source(self._plan, self._scene.turn),
                 site,
                 ledger,
-                TrafficSettings(studies=sizes.studies, seed=self._turn),
+                TrafficSettings(studies=sizes.studies, seed=self._scene.turn),
             )
-            with self._display.bar("studies arrive", sizes.studies) as bar:
+            with self._scene.display.bar("studies arrive", sizes.studies) as bar:
                 report = traffic.send(progress=lambda sent: bar(sent.number + 1))
             self._send_one_of_the_evaluation_split(site, ledger)
             sent = len(report.sent) + report.already_sent
             listed = site.worklist(10_000)
-            self._record.say("Site", "studies sent and listed", f"{sent} + 1 sent, {len(listed)} unread on the list, none excluded")
+            self._record.say(
+                "Site", "studies sent and listed", f"{sent} + 1 sent, {len(listed)} unread on the list, none excluded"
+            )
             if predicted:
                 self._wait_for_scores(site)
             flagged = [entry for entry in site.worklist(10_000) if entry.flag]
             self._record.say("Site", "flagged", f"{len(flagged)} of {len(listed)}", self._places.site)
-            readers = ReadingSession(site, ledger, READERS, seed=self._turn)
-            with self._display.bar("readers answer", sizes.read) as bar:
+            readers = ReadingSession(site, ledger, READERS, seed=self._scene.turn)
+            with self._scene.display.bar("readers answer", sizes.read) as bar:
                 readings = readers.read(sizes.read, progress=_counting(bar))
             answers = sum(len(reading.answers) for reading in readings)
-            self._record.say("Site", "read and signed", f"{len(readings)} studies, {answers} answers by {len(READERS)} readers")
+            self._record.say(
+                "Site", "read and signed", f"{len(readings)} studies, {answers} answers by {len(READERS)} readers"
+            )
         self._wait_for_events(answers)
 
     def _send_one_of_the_evaluation_split(self, site: Site, ledger: Ledger) -> None:
         """An image that the model is measured on comes in as a study: it must not become a training row."""
         manifest = read(self._plan.data)
-        row = int(manifest.rows("valid")[self._turn])
+        row = int(manifest.rows("valid")[self._scene.turn])
         labels = tuple(None if value != value else int(value) for value in manifest.labels()[row])  # noqa: PLR0124
         sample = Sample(
             name=str(manifest.column("image_path")[row]),
@@ -80,26 +80,13 @@ class Studies:
         number = self._plan.sizes.studies
         accession = f"{ledger.run}-{number:06d}"
         receipt = site.send([sample], accession)
-        self._record_sent(ledger, number, accession, receipt.study, receipt.images, sample)
-
-    def _record_sent(
-        self,
-        ledger: Ledger,
-        number: int,
-        accession: str,
-        study: str,
-        images: tuple[str, ...],
-        sample: Sample,
-    ) -> None:
-        from datetime import UTC, datetime
-
         ledger.record(
             Sent(
                 number=number,
                 time=datetime.now(UTC),
-                study=study,
+                study=receipt.study,
                 accession=accession,
-                images=images,
+                images=receipt.images,
                 names=(sample.name,),
                 device=sample.device,
                 source=sample.source,
@@ -124,7 +111,7 @@ class Studies:
         time.sleep(1.0)
 
 
-def _counting(bar):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _counting(bar: Callable[[int], None]) -> Callable[[object], None]:
     done = 0
 
     def count(_: object) -> None:

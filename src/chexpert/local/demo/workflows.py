@@ -49,7 +49,7 @@ class Workflows:
         """One step of the rollout, and what it did."""
         result = run(
             read(self.folder / "rollout.yaml"),
-            {"environment": "production", "merge": "auto"},
+            {"environment": "production", "merge": "auto", "profile": "demo", "baseline": "traffic"},
             self.places,
             self.home.runs / name,
             preloaded=self.preloaded,

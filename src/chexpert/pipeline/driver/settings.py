@@ -14,12 +14,24 @@ from chexpert.monitoring.drift import DriftSettings
 from chexpert.monitoring.replay import ReplaySettings
 from chexpert.monitoring.thresholds import StageThresholds
 
-__all__ = ["Baseline", "Merge", "Profile", "RolloutSettings"]
+__all__ = ["BadStages", "Baseline", "Merge", "Profile", "RolloutSettings", "UnknownWord"]
 
 _WHOLE: Final = 100
 
 
-class Merge(StrEnum):
+class _Named(StrEnum):
+    """Words that come from a command line or a workflow's parameter."""
+
+    @classmethod
+    def named(cls, word: str) -> Self:
+        """The member of this name, or UnknownWord."""
+        try:
+            return cls(word)
+        except ValueError as error:
+            raise UnknownWord(cls.__name__.lower(), word, tuple(cls)) from error
+
+
+class Merge(_Named):
     """Who merges a promotion's pull request."""
 
     AUTO = "auto"
@@ -28,7 +40,7 @@ class Merge(StrEnum):
     """A person."""
 
 
-class Profile(StrEnum):
+class Profile(_Named):
     """A named set of settings."""
 
     DEMO = "demo"
@@ -37,13 +49,22 @@ class Profile(StrEnum):
     """Thousands of answers and hours."""
 
 
-class Baseline(StrEnum):
+class Baseline(_Named):
     """What the input is compared with, to tell its shift from a candidate's drift."""
 
     BUNDLE = "bundle"
     """Each version's own validation images."""
     TRAFFIC = "traffic"
     """The stable's answers of the time before the rollout: for a site whose images differ from the validation's."""
+
+
+class UnknownWord(InputError):
+    """A setting's value that is none of its words."""
+
+    def __init__(self, setting: str, word: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"{setting} {word!r} is not known: expected {' or '.join(known)}")
+        self.setting = setting
+        self.word = word
 
 
 class BadStages(InputError):

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,8 @@ __all__ = ["CATALOGUE", "Child", "Preloaded", "ServerGone"]
 
 CATALOGUE: Final = "chexpert.pipeline.catalogue:STEPS"
 
-_CLOSING_S: Final = 10.0
+_CLOSING_S: Final = 3.0
+"""How long the server may take to end; longer only in the middle of an import, which may be cut off."""
 
 
 class ServerGone(ChexpertError):
@@ -52,6 +54,7 @@ class Preloaded:
         self._steps, self._catalogue = tuple(steps), catalogue
         self._lock = threading.Lock()
         self._futures: dict[int, Future[int]] = {}
+        self._pids: dict[int, int] = {}
         self._count = 0
         self._imported: dict[str, float] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,8 +117,11 @@ class Preloaded:
         try:
             process.wait(_CLOSING_S)
         except subprocess.TimeoutExpired:  # it may be in the middle of a long import
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+            for pid in self._pids.values():  # each leads a process group of its own
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
         if self._reader is not None:
             self._reader.join()
         process.stdout.close()
@@ -140,7 +146,10 @@ class Preloaded:
             return
         for line in process.stdout:
             message = json.loads(line)
-            if "exit" in message:
+            if "pid" in message:
+                self._pids[message["id"]] = message["pid"]
+            elif "exit" in message:
+                self._pids.pop(message["id"], None)
                 with self._lock:
                     future = self._futures.pop(message["id"])
                 future.set_result(message["exit"])

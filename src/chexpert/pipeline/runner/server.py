@@ -4,18 +4,22 @@
 It has a single Python thread, so that a fork is safe at any moment; torch starts its own threads only when it computes.
 """
 
+import atexit
 import fcntl
 import gc
 import json
+import multiprocessing.util
 import os
 import select
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from chexpert.pipeline import invocation
 from chexpert.pipeline.step import StepDeclaration
@@ -42,20 +46,19 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake)
 
-    def serve(self) -> int:
-        """Serve until standard input is closed; in a forked child, the step's exit code."""
+    def serve(self) -> None:
+        """Serve until standard input is closed."""
         for name in [name for name in self._steps if name in self._missing]:
             declaration = self._steps[name]
             for module in (*declaration.imports, declaration.function.partition(":")[0]):
                 self._import(module)
-                if (code := self._turn(0)) is not None:
-                    return code
+                if not self._turn(0):
+                    return
             self._missing.discard(name)
         gc.collect()
         gc.freeze()
-        while (code := self._turn(None)) is None:
+        while self._turn(None):
             pass
-        return code
 
     def _import(self, module: str) -> None:
         if module in sys.modules:
@@ -68,23 +71,24 @@ class Server:
         else:
             self._reply({"imported": module, "seconds": time.monotonic() - start})
 
-    def _turn(self, timeout: float | None) -> int | None:
-        """Handle what has come in; an exit code ends the process."""
+    def _turn(self, timeout: float | None) -> bool:
+        """Handle what has come in; False once standard input is closed."""
         self._reap()
-        if (code := self._start_ready()) is not None:
-            return code
+        self._start_ready()
         readable, _, _ = select.select([0, self._woken], [], [], timeout)
         if self._woken in readable:
             os.read(self._woken, 4096)
         if 0 in readable:
             data = os.read(0, 1 << 16)
             if not data:
-                return self._end()
+                self._end()
+                return False
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
         self._reap()
-        return self._start_ready()
+        self._start_ready()
+        return True
 
     def _take(self, message: dict[str, Any]) -> None:
         if "kill" in message:
@@ -97,7 +101,7 @@ class Server:
         else:
             self._requests.append(message)
 
-    def _start_ready(self) -> int | None:
+    def _start_ready(self) -> None:
         """Fork what needs no module that is still to come."""
         for request in list(self._requests):
             arguments = step_of(request["command"])
@@ -106,17 +110,21 @@ class Server:
             self._requests.remove(request)
             pid = os.fork()
             if pid == 0:
-                code = self._become(request, arguments)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                # No finalizers: those of native libraries join threads that a fork does not have, and abort.
-                os._exit(code)
+                code = invocation.FAULT
+                try:
+                    code = self._become(request, arguments)
+                except SystemExit as end:  # as the interpreter would: a number, or nothing for 0
+                    code = end.code if isinstance(end.code, int) else int(end.code is not None)
+                except BaseException:  # noqa: BLE001 - whatever it is, a fork must never go on as a second server
+                    traceback.print_exc()
+                finally:
+                    _leave(code)
             self._children[pid] = request["id"]
             self._reply({"id": request["id"], "pid": pid})
-        return None
 
     def _become(self, request: dict[str, Any], arguments: tuple[str, ...] | None) -> int:
         """In the child: take on the step's environment, then run it."""
+        atexit._clear()  # noqa: SLF001 - what the parent registered is the parent's to clean up
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -151,14 +159,27 @@ class Server:
                 _kill(pid, signal.SIGKILL)  # what the step left running in its process group
                 self._reply({"id": self._children.pop(pid), "exit": os.waitstatus_to_exitcode(status)})
 
-    def _end(self) -> int:
+    def _end(self) -> None:
         for pid in self._children:
             _kill(pid, signal.SIGKILL)
-        return 0
 
     def _reply(self, message: dict[str, Any]) -> None:
         with suppress(BrokenPipeError):  # the runner is gone: the end of standard input says so too
             os.write(self._replies, json.dumps(message).encode() + b"\n")
+
+
+def _leave(code: int) -> NoReturn:
+    """End a forked child as multiprocessing does, without the C library's own exit handlers.
+
+    Those wait for native threads that a fork does not have: with torch and onnxruntime loaded they hung for good.
+    """
+    with suppress(Exception):  # the step has ended: its exit code stands
+        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - joins the step's threads, executors
+        atexit._run_exitfuncs()  # noqa: SLF001 - of the step: the parent's were cleared
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined] # noqa: SLF001 - ends its workers
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _kill(pid: int, number: int) -> None:
@@ -166,12 +187,15 @@ def _kill(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Serve with the catalogue `package.module:NAME`, and the steps whose modules are imported first."""
     catalogue, preload = arguments
     module, _, name = catalogue.partition(":")
-    return Server(getattr(import_module(module), name), tuple(preload.split(","))).serve()
+    Server(getattr(import_module(module), name), tuple(preload.split(","))).serve()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
+    # The libraries' exit handlers are not worth waiting for: nothing here is to be written or freed.
+    sys.stderr.flush()
+    os._exit(0)

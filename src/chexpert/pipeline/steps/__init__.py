@@ -4,14 +4,4 @@ A step joins packages below (data, training, evaluation, …) and holds no rule 
 declared in `pipeline.catalogue`.
 """
 
-__all__ = [
-    "advance",
-    "evaluate",
-    "ingest",
-    "load_test",
-    "optimise",
-    "propose",
-    "register",
-    "stage",
-    "train",
-]
+__all__ = ["advance", "evaluate", "ingest", "load_test", "optimise", "propose", "register", "stage", "tables", "train"]

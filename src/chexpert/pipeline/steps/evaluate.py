@@ -66,7 +66,9 @@ def run(context: StepContext) -> Verdict:
     current = served and measured(served.served.name, served.scores(manifest, valid, images.shards, spec))
     verdict = gates.judge(candidate, current, shortcut, profile)
     context.progress(3, 4, "; ".join(verdict.reasons))
-    html = render(candidate, baseline=shortcut, incumbent=current, verdict=verdict, names=manifest.column("image_path")[valid])
+    html = render(
+        candidate, baseline=shortcut, incumbent=current, verdict=verdict, names=manifest.column("image_path")[valid]
+    )
     context.output("report").write_text(html, encoding="utf-8")
     report_uri = context.publish_report("evaluation", html)
     facts = {

@@ -36,4 +36,3 @@ def run(context: StepContext) -> Verdict:
     context.publish(verdict)
     context.progress(1, 1, "; ".join(verdict.reasons))
     return verdict
-

@@ -28,7 +28,10 @@ def run(context: StepContext) -> None:
             (verdict, places.object("verdicts", context.run, f"{gate}.json"))
             for gate, verdict in zip(GATES, verdicts, strict=True)
         ],
-        links={"Evaluation": evaluation["report_uri"], "Load test": places.object("reports", context.run, "load-test.html")},
+        links={
+            "Evaluation": evaluation["report_uri"],
+            "Load test": places.object("reports", context.run, "load-test.html"),
+        },
     )
     request = open_promotion(ENVIRONMENT, version["version"], version["uri"], version["digest"], parts, places)
     context.progress(1, 1, f"{request.title}: {request.url}")

@@ -9,7 +9,8 @@ from chexpert.domain.verdicts import Verdict
 __all__ = ["page"]
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 24px auto; max-width: 1000px; padding: 0 16px; color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 24px auto; max-width: 1000px; padding: 0 16px; }
+html { color-scheme: light dark; }
 table { border-collapse: collapse; } th, td { padding: 4px 12px; border-bottom: 1px solid #8884; text-align: right; }
 th:first-child, td:first-child, td.text { text-align: left; }
 """
@@ -29,4 +30,4 @@ def page(title: str, verdict: Verdict, rows: Sequence[Mapping[str, Any]], note: 
 
 def _cell(value: Any) -> str:
     text = "" if value is None else str(value)
-    return f'<td{"" if isinstance(value, int | float) else " class=text"}>{escape(text)}'
+    return f"<td{'' if isinstance(value, int | float) else ' class=text'}>{escape(text)}"

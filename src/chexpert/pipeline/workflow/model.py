@@ -1,7 +1,7 @@
 """A workflow as the runner sees it: templates, tasks, and the lines they stand on. Frozen, without Argo's schema."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,8 +107,6 @@ class Workflow:
     on_exit: str = ""
     """Template that runs at the end, whatever happened; empty: none."""
     parallelism: int | None = None
-    text_digest: str = field(default="", compare=False)
-    """SHA-256 of the file."""
 
     def tasks(self) -> tuple[Task, ...]:
         """Tasks of the entrypoint; a bare container is one task."""

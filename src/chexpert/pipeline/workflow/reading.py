@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chexpert.domain import digests
 from chexpert.pipeline.workflow import document, references, schema, subset
 from chexpert.pipeline.workflow.document import Document, Keys, Problem, WorkflowRefused
 from chexpert.pipeline.workflow.model import Template, Workflow
@@ -49,7 +48,6 @@ def _build(source: Document) -> tuple[Workflow, list[Problem]]:
         templates=templates,
         on_exit=spec.get("onExit", ""),
         parallelism=spec.get("parallelism"),
-        text_digest=digests.of_value(source.root),
     )
     for name, key in ((workflow.entrypoint, "entrypoint"), (workflow.on_exit, "onExit")):
         if name not in templates and (name or key == "entrypoint"):

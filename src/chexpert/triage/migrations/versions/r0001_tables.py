@@ -50,7 +50,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_studies_arrived",
         "studies",
-        ["arrived"],
+        ["arrived", "waiting"],
         sqlite_where=sa.text("waiting = 1"),
         postgresql_where=sa.text("waiting"),
     )
@@ -58,16 +58,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_studies_flagged",
         "studies",
-        ["raised_tier", "rank", "arrived", "id"],
+        ["raised_tier", "rank", "arrived", "id", "flagged", "waiting"],
         sqlite_where=sa.text("waiting = 1 AND flagged = 1"),
         postgresql_where=sa.text("waiting AND flagged"),
-    )
-    op.create_index(
-        "ix_studies_quiet",
-        "studies",
-        ["raised_tier", "arrived", "id"],
-        sqlite_where=sa.text("waiting = 1 AND flagged = 0"),
-        postgresql_where=sa.text("waiting AND NOT flagged"),
     )
     op.create_index(
         "ix_studies_reader",
@@ -79,7 +72,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_studies_wait",
         "studies",
-        ["raised_tier", "arrived", "id", "flagged"],
+        ["raised_tier", "arrived", "id", "flagged", "waiting"],
         sqlite_where=sa.text("waiting = 1"),
         postgresql_where=sa.text("waiting"),
     )
