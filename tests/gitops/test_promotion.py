@@ -1,8 +1,12 @@
 """Edits of one InferenceService text."""
 
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 
 from chexpert.gitops import promotion
+from chexpert.gitops.check import check_diff
 from chexpert.gitops.errors import AlreadyRollingOut, AlreadyServed, BrokenInferenceService, NoCanary
 from chexpert.serving.isvc import parse
 
@@ -141,3 +145,23 @@ def test_no_yaml_is_refused_with_its_line() -> None:
         promotion.first("spec:\n  a: [\n", "v1", uri(A), A)
     with pytest.raises(BrokenInferenceService, match="spec must be"):
         promotion.first("kind: Service\n", "v1", uri(A), A)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_checkouts_own_files_take_a_whole_rollout(environment: str) -> None:
+    """kserve/ as shipped: first, canary and swap are accepted, every comment survives, both roles spell out all."""
+    path = Path(__file__).parents[2] / "kserve" / environment / "inferenceservice.yaml"
+    text = path.read_text(encoding="utf-8")
+    steps = [text, promotion.first(text, "v1", uri(A), A)]
+    steps.append(promotion.start_canary(steps[-1], "v2", uri(B), B, 10))
+    steps.append(promotion.set_weight(steps[-1], "v2", 100))
+    steps.append(promotion.swap(steps[-1], "v2"))
+    for before, after in pairwise(steps):
+        assert check_diff(before, after).passed
+        assert comments(text) <= comments(after)
+    assert roles(steps[-2]) == roles(steps[-1])
+    assert roles(steps[-1])["v1"].keys() == roles(steps[-1])["v2"].keys()
+
+
+def comments(text: str) -> set[str]:
+    return {line[line.index("#") :].strip() for line in text.splitlines() if "#" in line}

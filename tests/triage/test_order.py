@@ -82,7 +82,7 @@ def _pages(session: Session, rule: TriageRule, size: int, **query: object) -> li
 
 
 @given(listed=entries, rule=st.sampled_from(RULES), size=st.integers(1, 40))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sql_orders_as_the_rule_does(database: Database, listed: list[Entry], rule: TriageRule, size: int) -> None:
     """For any studies, rule and page size, the pages in a row are exactly the rule's order: nothing lost or doubled."""
     with database.write() as session:
@@ -102,7 +102,7 @@ def test_sql_orders_as_the_rule_does(database: Database, listed: list[Entry], ru
 
 
 @given(listed=entries)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_rule_reaches_stored_studies(database: Database, listed: list[Entry]) -> None:
     """When the site's critical observations change, `rank_anew` gives every waiting study the new rule's place."""
     with database.write() as session:

@@ -249,8 +249,10 @@ def test_a_kill_between_writing_and_marking_doubles_nothing(
     _sign(site, add(1))
     written: list[str] = []
 
+    write = label_events.write
+
     def write_and_die(events: Any, uri: str) -> str:
-        written.append(label_events.write(events, uri))
+        written.append(write(events, uri))
         raise OSError(28, "killed")
 
     monkeypatch.setattr(exporting.parts, "write", write_and_die)

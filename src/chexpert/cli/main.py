@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from chexpert.cli import data, local, pipeline, registry, serve, simulate, site, step
+from chexpert.cli import data, gitops, local, pipeline, registry, rollout, serve, simulate, site, step
 from chexpert.domain.errors import ChexpertError, RefusedError, RetryableError
 
 __all__ = ["app", "run"]
@@ -24,8 +24,8 @@ for group in (local, serve, site, step):
 app.add_typer(data.app, name="data")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(registry.app, name="registry")
-#app.add_typer(gitops.app, name="pr")
-#app.add_typer(rollout.app, name="rollout")
+app.add_typer(gitops.app, name="pr")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(simulate.app, name="simulate")
 
 

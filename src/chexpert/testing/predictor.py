@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
 from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Final, Self
@@ -58,7 +60,8 @@ class FakePredictor:
 
     def __enter__(self) -> Self:
         self._lock, self._in_flight = Lock(), 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
+        self._connections: list[socket] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self, self._connections))
         self.port = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
@@ -66,6 +69,9 @@ class FakePredictor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._server.shutdown()
+        for connection in self._connections:
+            with suppress(OSError):  # closed already
+                connection.shutdown(SHUT_RDWR)  # kept-alive ones would go on answering
         self._server.server_close()
         self._thread.join()
 
@@ -89,10 +95,13 @@ class FakePredictor:
                 self._in_flight -= 1
 
 
-def _handler(predictor: FakePredictor) -> type[BaseHTTPRequestHandler]:
+def _handler(predictor: FakePredictor, connections: list[socket]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 1.0
+
+        def setup(self) -> None:
+            connections.append(self.request)
+            super().setup()
 
         def do_GET(self) -> None:
             metadata = {"name": "chexpert", "parameters": {"digests": predictor.digests}}

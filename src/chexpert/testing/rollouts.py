@@ -22,12 +22,12 @@ from chexpert.serving.isvc import ServedFile, parse
 from chexpert.testing import bundles
 from chexpert.testing.logs import Behaviour, Population, write_part
 
-__all__ = ["HEALTHY", "NOON", "PATH", "RolloutSite"]
+__all__ = ["EMPTY_ENVIRONMENT", "HEALTHY", "NOON", "PATH", "RolloutSite"]
 
 NOON: Final = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HEALTHY: Final = Behaviour()
 PATH: Final = "kserve/production/inferenceservice.yaml"
-_FILE: Final = """\
+EMPTY_ENVIRONMENT: Final = """\
 # What production serves.
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
@@ -60,7 +60,7 @@ class RolloutSite:
             production: Base URL of the predictor; by default nobody is there.
         """
         (folder / PATH).parent.mkdir(parents=True)
-        (folder / PATH).write_text(_FILE, encoding="utf-8")
+        (folder / PATH).write_text(EMPTY_ENVIRONMENT, encoding="utf-8")
         seed(folder / "gitops.git", folder / "kserve")
         objects = folder / "objects"
         places = Places(objects=str(objects), gitops=str(folder / "gitops.git"), production=production)

@@ -20,7 +20,7 @@ __all__ = ["candidate_data", "draw_data", "report_run", "serve_command"]
 def draw_data(plan: Plan, display: Display) -> int:
     """Draw the phantoms unless an earlier run did; images drawn or found."""
     sizes = plan.sizes
-    settings = PhantomSettings(train_patients=sizes.train_patients, valid_patients=sizes.valid_patients)
+    settings = PhantomSettings(sizes.train_patients, sizes.valid_patients, noise=sizes.label_noise)
     with display.bar("phantoms", total=sizes.train_patients + sizes.valid_patients) as bar:
         generate(plan.data, settings, progress=lambda done, _: bar(done))
     return sum(1 for path in plan.data.rglob("view*") if path.is_file())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from chexpert.data import objects
-from chexpert.data.chexpert_csv import read
+from chexpert.data.sources import read
 from chexpert.domain.events import FEEDBACK_PREFIX
 from chexpert.domain.places import Places
 from chexpert.local.demo.scene import Scene
@@ -49,13 +49,13 @@ class Studies:
                 report = traffic.send(progress=lambda sent: bar(sent.number + 1))
             self._send_one_of_the_evaluation_split(site, ledger)
             sent = len(report.sent) + report.already_sent
-            listed = site.worklist(10_000)
+            listed = site.worklist(1000)
             self._record.say(
                 "Site", "studies sent and listed", f"{sent} + 1 sent, {len(listed)} unread on the list, none excluded"
             )
             if predicted:
                 self._wait_for_scores(site)
-            flagged = [entry for entry in site.worklist(10_000) if entry.flag]
+            flagged = [entry for entry in site.worklist(1000) if entry.flag]
             self._record.say("Site", "flagged", f"{len(flagged)} of {len(listed)}", self._places.site)
             readers = ReadingSession(site, ledger, READERS, seed=self._scene.turn)
             with self._scene.display.bar("readers answer", sizes.read) as bar:
@@ -68,7 +68,7 @@ class Studies:
 
     def _send_one_of_the_evaluation_split(self, site: Site, ledger: Ledger) -> None:
         """An image that the model is measured on comes in as a study: it must not become a training row."""
-        manifest = read(self._plan.data)
+        manifest, _ = read(self._plan.data)
         row = int(manifest.rows("valid")[self._scene.turn])
         labels = tuple(None if value != value else int(value) for value in manifest.labels()[row])  # noqa: PLR0124
         sample = Sample(
@@ -97,7 +97,7 @@ class Studies:
     def _wait_for_scores(self, site: Site) -> None:
         deadline = time.monotonic() + SCORED_S
         while time.monotonic() < deadline:
-            waiting = [entry for entry in site.worklist(10_000) if entry.priority is None]
+            waiting = [entry for entry in site.worklist(1000) if entry.priority is None]
             if not waiting:
                 return
             time.sleep(0.3)

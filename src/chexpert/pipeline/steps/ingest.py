@@ -5,9 +5,10 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from chexpert.data import chexpert_csv, increments, shards
+from chexpert.data import increments, objects, shards, sources
 from chexpert.data.manifest import Manifest
 from chexpert.domain.digests import of_value
+from chexpert.domain.errors import InputError
 from chexpert.domain.events import FEEDBACK_PREFIX
 from chexpert.domain.verdicts import Verdict
 from chexpert.imaging.preprocess import PreprocessSpec
@@ -15,6 +16,8 @@ from chexpert.pipeline.step import StepContext
 
 __all__ = ["run"]
 
+LATEST = "latest.json"
+"""Object under data/ that names the last ingest's shards: a hint that saves time, never a source of truth."""
 REFUSED_SHARE_MAX = 0.05
 """More unreadable files than this mean that something is wrong with the delivery, not with a file."""
 
@@ -22,7 +25,7 @@ REFUSED_SHARE_MAX = 0.05
 def run(context: StepContext) -> Verdict:
     """Write manifest, shards' address and the increment; refuse data that cannot be trained and judged on."""
     spec = PreprocessSpec(size=int(context.parameter("size")))
-    manifest = chexpert_csv.read(context.parameter("source"))
+    manifest, apart = sources.read(context.parameter("source"))
     limit = int(context.parameter("limit"))
     if limit:
         manifest = manifest.select(range(min(limit, len(manifest))))
@@ -35,18 +38,32 @@ def run(context: StepContext) -> Verdict:
         spec,
         workers=os.cpu_count() or 1,
         progress=context.progress,
+        reuse=_earlier(context),
     )
-    for refusal in refusals:
+    for refusal in (*apart, *refusals):
         context.progress(0, 0, str(refusal))
     for refused in increment.refused:
         context.progress(0, 0, f"not a training label: {refused}")
     manifest.write(str(context.output("manifest")))
     manifest.write(f"{root}/manifest.parquet")
+    objects.write_bytes(context.places.object("data", LATEST), json.dumps({"uri": pixels.uri}).encode())
     _write(context.output("shards"), {"uri": pixels.uri, "digest": pixels.digest})
     _write(context.output("increment"), asdict(increment))
     verdict = _judge(manifest, len(refusals))
     context.publish(verdict)
     return verdict
+
+
+def _earlier(context: StepContext) -> shards.Shards | None:
+    """The last ingest's shards: most images of a retraining are in them, and are copied instead of decoded again."""
+    latest = context.places.object("data", LATEST)
+    if not objects.exists(latest):
+        return None
+    uri = json.loads(objects.read_bytes(latest))["uri"]
+    try:
+        return shards.Shards.open(uri)
+    except (OSError, InputError):
+        return None
 
 
 def _judge(manifest: Manifest, refused: int) -> Verdict:
