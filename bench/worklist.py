@@ -2,7 +2,8 @@
 """Time the worklist page with 100,000 unread studies on SQLite, over HTTP; write bench/results/worklist.json.
 
 Target: p95 under 50 ms. Beside the wall clock stands the processor time of server and client together, which a busy
-machine does not stretch.
+machine does not stretch. The counts above the list are at most a second old, so most requests find them counted; p99
+holds one that counts.
 
 Run: .venv/bin/python bench/worklist.py
 """
@@ -135,7 +136,7 @@ def _times(client: httpx.Client, url: str, title: str) -> dict[str, float]:
         times.append(1000 * (time.perf_counter() - started))
         used.append(1000 * (time.process_time() - before))
         response.raise_for_status()
-    wall = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in (50, 95)}
+    wall = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in (50, 95, 99)}
     return {**wall, "processor_p50": round(float(np.median(used)), 1)}
 
 

@@ -7,7 +7,8 @@ import torch
 
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
-from chexpert.training.batches import Batches, as_images
+from chexpert.networks.build import as_images
+from chexpert.training.batches import Batches
 from chexpert.training.settings import TrainingSettings
 from chexpert.training.targets import Targets, read_targets
 

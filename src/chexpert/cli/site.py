@@ -26,7 +26,7 @@ def site(
     from chexpert.triage.settings import SiteSettings
 
     places = Places.from_environment(os.environ)
-    serve(SiteSettings(places.need("objects"), places.need("database")), host, port, run_file)
+    serve(SiteSettings(places.need("objects"), places.need("database")), host, port, run_file, typer.echo)
 
 
 @app.command("worker")

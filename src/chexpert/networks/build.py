@@ -2,13 +2,14 @@
 
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from chexpert.networks.backbones import backbone
 from chexpert.networks.pretrained import load_pretrained
 from chexpert.networks.settings import NetworkSettings
 
-__all__ = ["Network", "build"]
+__all__ = ["Network", "as_images", "build"]
 
 # Mean and spread of a percentile-stretched chest image; inside the network, so that no caller can forget it.
 _MEAN: Final = 0.5
@@ -27,6 +28,11 @@ class Network(nn.Module):
         """Logits in the order of OBSERVATIONS."""
         logits: Tensor = self.backbone((images - _MEAN) / _STD)
         return logits
+
+
+def as_images(pixels: Tensor) -> Tensor:
+    """Stored uint8 pixels (n, 1, H, W) as float in [0, 1]: the one scaling of training, prediction and export."""
+    return pixels.to(torch.float32) * (1.0 / 255.0)
 
 
 def build(settings: NetworkSettings) -> Network:

@@ -15,8 +15,8 @@ from chexpert.bundle.sessions import INPUT, OUTPUT
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.networks.build import as_images
 from chexpert.optimise.errors import NotExportable, WrongCalibration
-from chexpert.training.batches import as_images
 
 __all__ = ["Served", "export"]
 

@@ -10,16 +10,11 @@ from torch import Tensor
 from chexpert.data.shards import Shards
 from chexpert.training.targets import Targets
 
-__all__ = ["Batch", "Batches", "as_images"]
+__all__ = ["Batch", "Batches"]
 
 Rows = NDArray[np.int64]
 Batch = tuple[Tensor, Tensor, Tensor]
 """uint8 images (n, 1, H, W), targets (n, 14), weights (n, 14)."""
-
-
-def as_images(pixels: Tensor) -> Tensor:
-    """uint8 (n, 1, H, W) as float in [0, 1]: the only place where training and prediction scale pixels."""
-    return pixels.to(torch.float32).mul_(1.0 / 255.0)
 
 
 class Batches:

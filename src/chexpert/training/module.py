@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from chexpert.data.shards import Shards
 from chexpert.evaluation.auroc import aurocs
-from chexpert.networks.build import Network
+from chexpert.networks.build import Network, as_images
 from chexpert.training.augmentation import augment
-from chexpert.training.batches import Batch, Batches, as_images
+from chexpert.training.batches import Batch, Batches
 from chexpert.training.predict import predict
 from chexpert.training.progress import Epoch
 from chexpert.training.settings import TrainingSettings

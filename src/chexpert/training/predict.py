@@ -7,7 +7,7 @@ from torch import nn
 
 from chexpert.data.shards import Shards
 from chexpert.domain.observations import OBSERVATIONS
-from chexpert.training.batches import as_images
+from chexpert.networks.build import as_images
 
 __all__ = ["predict"]
 

@@ -2,27 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from chexpert.domain.labels import DEFAULT_POLICIES, UncertaintyPolicy
 from chexpert.domain.observations import Observation
 
-__all__ = ["Augmentation", "TrainingSettings"]
+__all__ = ["Augmentation", "TrainingSettings", "recipe"]
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """Largest random change of a training image. No flip: the heart's side is a finding."""
 
-    rotation_degrees: float = 8.0
+    rotation_degrees: float = 4.0
     """Either way; 0 switches it off."""
-    shift: float = 0.06
+    shift: float = 0.03
     """Share of the side, in both directions; 0 switches it off."""
-    scale: float = 0.08
-    """0.08: between 0.92 and 1.08 times; 0 switches it off."""
-    contrast: float = 0.15
+    scale: float = 0.04
+    """0.04: between 0.96 and 1.04 times; 0 switches it off."""
+    contrast: float = 0.08
     """Around the middle grey; 0 switches it off."""
-    brightness: float = 0.08
+    brightness: float = 0.04
     """Added grey, of a range of 1; 0 switches it off."""
 
 
@@ -32,10 +33,10 @@ class TrainingSettings:
 
     epochs: int = 6
     """Passes over the training split."""
-    batch: int = 64
-    """Images of one step."""
-    learning_rate: float = 2e-3
-    """Of AdamW at its peak. 1e-4 for densenet121, 3e-5 for vit-s16 from pretrained weights."""
+    batch: int = 16
+    """Images of one step. On 1,275 phantoms small-cnn reached AUROC 0.767 with 16 and 0.732 with 32 in 6 epochs."""
+    learning_rate: float = 4e-3
+    """Of AdamW at its peak; see `recipe` for each network's."""
     weight_decay: float = 0.02
     """Of AdamW, on matrices and kernels; 0 switches it off."""
     warm_up: float = 0.1
@@ -61,3 +62,22 @@ class TrainingSettings:
     """CPU threads; 0: as many as affinity mask and cgroup quota allow."""
     max_seconds: float = 0.0
     """Stop after the epoch in which this is passed; 0 switches it off. Breaks repeatability."""
+
+
+_RECIPES: Final[Mapping[str, tuple[int, int, float]]] = MappingProxyType(
+    {
+        "small-cnn": (6, 16, 4e-3),
+        "small-vit": (10, 16, 1e-3),
+        "densenet121": (3, 32, 1e-4),
+        "vit-s16": (5, 32, 3e-5),
+    },
+)
+"""Epochs, batch, rate. The small ones were compared on phantoms at 64 px; the others are the published recipes."""
+
+
+def recipe(network: str) -> TrainingSettings:
+    """Settings that suit a network by its name; the defaults for one without a recipe."""
+    if network not in _RECIPES:
+        return TrainingSettings()
+    epochs, batch, learning_rate = _RECIPES[network]
+    return TrainingSettings(epochs=epochs, batch=batch, learning_rate=learning_rate)

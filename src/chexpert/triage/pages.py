@@ -74,6 +74,7 @@ def routes(pages: Pages) -> APIRouter:
 def _worklist(pages: Pages) -> APIRouter:
     router = APIRouter()
     site = pages.site
+    keeper = worklist.CountKeeper(site.settings.rule)
 
     @router.get("/")
     def listing(
@@ -87,7 +88,7 @@ def _worklist(pages: Pages) -> APIRouter:
         position = _position(after)
         query = worklist.Query(position.as_of if position else now, limit, position, show, name, q)
         with site.database.read() as session:
-            counts = worklist.count(session, rule, now)
+            counts = keeper.count(session, now)
             if show is worklist.Show.SIGNED:
                 rows = [row(study, rule, now, name) for study in worklist.signed(session, query)]
                 following = ""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -29,8 +30,14 @@ def require_loopback(host: str) -> None:
         raise UnsafeHost(host)
 
 
-def serve(settings: SiteSettings, host: str, port: int, run_file: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `run_file` says which, once it answers.
+def serve(
+    settings: SiteSettings,
+    host: str,
+    port: int,
+    run_file: Path | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `run_file` and `announce` are told which.
 
     Raises:
         UnsafeHost: `host` is reachable from other machines.
@@ -49,6 +56,7 @@ def serve(settings: SiteSettings, host: str, port: int, run_file: Path | None = 
                 timeout_graceful_shutdown=_GRACE_S,
             ),
         )
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
         if run_file is not None:
             # The socket listens already: a request that comes before the loop runs waits in the backlog.
             _write_atomically(run_file, {"pid": os.getpid(), "port": listening.getsockname()[1]})

@@ -6,7 +6,7 @@ others by arrival. Each is read in the order of its index, so a page costs the s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -17,7 +17,7 @@ from chexpert.domain.studies import Tier
 from chexpert.domain.triage import TriageRule
 from chexpert.triage.tables import Study
 
-__all__ = ["Counts", "Listed", "Position", "Query", "Show", "count", "ranked", "signed"]
+__all__ = ["CountKeeper", "Counts", "Listed", "Position", "Query", "Show", "count", "ranked", "signed"]
 
 
 class Show(StrEnum):
@@ -82,6 +82,23 @@ class Counts:
     flagged: int
     late: int
     median_arrival: datetime | None
+
+
+class CountKeeper:
+    """Counts at most a second old: of 100,000 studies they cost twice what the page's rows do."""
+
+    _FRESH = timedelta(seconds=1)
+
+    def __init__(self, rule: TriageRule) -> None:
+        self._rule = rule
+        self._last: tuple[datetime, Counts] | None = None
+
+    def count(self, session: Session, now: datetime) -> Counts:
+        """Of all studies that wait."""
+        last = self._last
+        if last is None or not timedelta() <= now - last[0] < self._FRESH:
+            last = self._last = (now, count(session, self._rule, now))
+        return last[1]
 
 
 _Range = Select[int, float, datetime, str]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+from chexpert.bundle.cpus import THREADS_VARIABLE
 from chexpert.domain import digests
 from chexpert.domain.errors import ChexpertError, InputError
 from chexpert.domain.places import Places
@@ -99,7 +100,7 @@ class StepRun:
         """Whether an attempt may start now."""
         return not self.ended and not self.running and (self._wait_until is None or now >= self._wait_until)
 
-    def start(self, preloaded: Preloaded, now: datetime) -> None:
+    def start(self, preloaded: Preloaded, now: datetime, *, threads: int) -> None:
         """Begin an attempt in an empty folder; the log goes on."""
         for name in ("in", "out"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -112,7 +113,7 @@ class StepRun:
         self._save(self._state.begun(now))
         self._child = preloaded.submit(
             [relocate(part, self.folder.absolute()) for part in self._command()],
-            environment=self._environment(),
+            environment=self._environment(threads),
             log=self.folder / "log",
             folder=Path.cwd(),
         )
@@ -218,13 +219,14 @@ class StepRun:
         own = (*container.command, *container.args) if container is not None else ()
         return tuple(substitute(part, self._order.values) for part in self._order.command or own)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, threads: int) -> dict[str, str]:
         """This process's own, with the places of the ConfigMap, or without any where the manifest names none."""
         container = self._order.template.container
         known = set(Places(**dict.fromkeys(Places.__dataclass_fields__, "x")).to_environment())
         environment = {name: value for name, value in os.environ.items() if name not in known}
         # `chexpert` and `python` mean this installation's, as they do in the image.
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        environment.setdefault(THREADS_VARIABLE, str(threads))
         environment[PROGRESS_VARIABLE] = str((self.folder / "progress").absolute())
         if container is not None:
             if container.config_maps:

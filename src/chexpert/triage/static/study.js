@@ -92,14 +92,20 @@ async function opened(image, takeOver = false) {
   }
 }
 
+/** Without its image a study is not this reader's, and takes no answers. */
+function unseen() {
+  const problem = document.getElementById("image-problem");
+  problem.textContent = "The image could not be shown, so the study was not opened. Reload the page, or tell whoever keeps the images.";
+  problem.hidden = false;
+}
+
 for (const image of viewer.images) {
-  const seen = () => { if (image.complete && image.naturalWidth) opened(image); };
+  const seen = () => {
+    if (image.complete && image.naturalWidth) opened(image);
+    else if (image.complete) unseen();
+  };
   image.addEventListener("load", seen);
-  image.addEventListener("error", () => {
-    const problem = document.getElementById("image-problem");
-    problem.textContent = "The image could not be shown. Answers without having seen it are no training labels.";
-    problem.hidden = false;
-  });
+  image.addEventListener("error", unseen);
   new MutationObserver(seen).observe(image, { attributeFilter: ["hidden"] });
   seen();
 }
