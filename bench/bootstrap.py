@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts beside each other, no package
 """Time the patient bootstrap against a loop over scikit-learn's roc_auc_score; write bench/results/bootstrap.json.
 
 The loop is what evaluation scripts commonly do: draw patients, gather the rows, score each observation. A few of its
@@ -43,7 +42,7 @@ def main() -> None:
     for repeat in range(REPEATS):
         ours.append(seconds(lambda: bootstrap(labels, scores, patients, rounds=ROUNDS)))
         loops.append(seconds(lambda: loop(labels, scores, patients)) * ROUNDS / LOOP_ROUNDS)
-        print(f"{repeat + 1}/{REPEATS}: {ours[-1]:.2f} s, loop {loops[-1]:.1f} s")  # noqa: T201 - a script's output
+        print(f"{repeat + 1}/{REPEATS}: {ours[-1]:.2f} s, loop {loops[-1]:.1f} s")
     result = {
         "what": f"{ROUNDS} patient bootstraps of {len(PREVALENCE)} AUROCs on {IMAGES} images of {PATIENTS} patients",
         "ours_s_median": round(statistics.median(ours), 3),
@@ -63,7 +62,7 @@ def main() -> None:
     target = Path(__file__).parent / "results" / "bootstrap.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"ratio {result['ratio']}, written to {target}")  # noqa: T201 - a script's output
+    print(f"ratio {result['ratio']}, written to {target}")
 
 
 def loop(labels: Any, scores: Any, patients: Any) -> None:

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a script beside others, no package; it prints what it measured
 """ETL of 2,500 px JPEGs against Pillow's DCT-scaled decode alone, both on all cores, alternating.
 
 Run with `python bench/etl.py`. Writes bench/results/etl.json; a minute or two on two cores, half a gigabyte of

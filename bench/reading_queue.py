@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts beside each other, no package
 """Simulate 10^6 studies of each reading room of QuCAD's table, hold them against the closed forms, and time them.
 
 Writes bench/results/reading_queue.json. Processor seconds, both orders and the drawing of arrivals included.
@@ -86,7 +85,7 @@ def room(settings: QueueSettings, se: float, sp: float) -> dict[str, Any]:
             name: round((group.mean - expected[name]) / group.error, 2) for name, group in groups.items()
         },
     }
-    print(row["seconds"], "s", row["room"], row["standard_errors_off"])  # noqa: T201 - a script's output
+    print(row["seconds"], "s", row["room"], row["standard_errors_off"])
     return row
 
 

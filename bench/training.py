@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a script beside others, no package; it prints what it measured
 """Lightning's loop against a bare loop over the same batches, and how fast batches are gathered.
 
 Run: python bench/training.py. Both loops take turns in one process, three epochs each, and the medians are compared.

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts beside each other, no package
 """Time the worklist page with 100,000 unread studies on SQLite, over HTTP; write bench/results/worklist.json.
 
 Target: p95 under 50 ms. Beside the wall clock stands the processor time of server and client together, which a busy

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final, NoReturn
 
-from grpc import StatusCode  # type: ignore[import-untyped]
+from grpc import StatusCode
 from grpc_interceptor import AsyncExceptionToStatusInterceptor
 from kserve import InferRequest
 from kserve.errors import InvalidInput

@@ -63,19 +63,19 @@ def run(context: StepContext) -> Verdict:
     shortcut = measured("shortcut baseline", _baseline(images, valid))
     served = incumbent.find("production", context.places)
     spec = PreprocessSpec(size=images.shards.size)
-    current = served and measured(served.served.name, served.scores(manifest, valid, images.shards, spec))
+    current = None
+    if served is not None:
+        current = measured(served.served.name, served.scores(manifest, valid, images.shards, spec))
     verdict = gates.judge(candidate, current, shortcut, profile)
     context.progress(3, 4, "; ".join(verdict.reasons))
-    html = render(
-        candidate, baseline=shortcut, incumbent=current, verdict=verdict, names=manifest.column("image_path")[valid]
-    )
+    names = [str(path) for path in manifest.column("image_path")[valid]]
+    html = render(candidate, baseline=shortcut, incumbent=current, verdict=verdict, names=names)
     context.output("report").write_text(html, encoding="utf-8")
     report_uri = context.publish_report("evaluation", html)
     facts = {
         "model": chosen,
         "ranking": ranking,
-        "slope": platt.slope.tolist(),
-        "bias": platt.bias.tolist(),
+        "calibration": platt.to_dict(),
         "operating_points": {str(o): asdict(point) for o, point in points.items()},
         "metrics": candidate.metrics(),
         "baseline": shortcut.metrics()["auroc/mean"],

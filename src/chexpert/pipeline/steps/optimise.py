@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chexpert.bundle import reference
 from chexpert.bundle.card import MODEL, REFERENCE, Card, OperatingPoint
 from chexpert.bundle.sessions import open_graph
@@ -47,7 +45,7 @@ def run(context: StepContext) -> Verdict:
     with tempfile.TemporaryDirectory() as folder:
         comparison = compare(
             module,
-            Platt(np.float32(evaluation["slope"]), np.float32(evaluation["bias"])),
+            Platt.from_dict(evaluation["calibration"]),
             spec,
             Images(
                 pixels=lambda part: shards.take(pixel_rows[part]),

@@ -1,11 +1,12 @@
 """Propose: open the production pull request with everything a person needs to decide."""
 
 import json
+import os
 from dataclasses import asdict
 
 from chexpert.domain.verdicts import Verdict
 from chexpert.gitops.body import BodyParts
-from chexpert.gitops.promotion_request import open_promotion
+from chexpert.gitops.promotion_request import GitOpsSettings, open_promotion
 from chexpert.pipeline.step import StepContext
 
 __all__ = ["run"]
@@ -33,7 +34,9 @@ def run(context: StepContext) -> None:
             "Load test": places.object("reports", context.run, "load-test.html"),
         },
     )
-    request = open_promotion(ENVIRONMENT, version["version"], version["uri"], version["digest"], parts, places)
+    settings = GitOpsSettings.from_environment(places.need("gitops"), os.environ)
+    name, uri, digest = version["version"], version["uri"], version["digest"]
+    request = open_promotion(ENVIRONMENT, name, uri, digest, parts, places, settings=settings)
     context.progress(1, 1, f"{request.title}: {request.url}")
     context.output("pull-request").write_text(json.dumps(asdict(request), indent=2), encoding="utf-8")
 

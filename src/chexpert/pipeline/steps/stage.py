@@ -1,11 +1,13 @@
 """Stage: promote the version in staging by a pull request of its own, and wait until staging serves it."""
 
 import json
+import os
 import time
 
 from chexpert.domain.errors import RetryableError
 from chexpert.gitops.body import BodyParts
-from chexpert.gitops.promotion_request import AlreadyServed, GitOpsSettings, connect, open_promotion
+from chexpert.gitops.errors import AlreadyServed
+from chexpert.gitops.promotion_request import GitOpsSettings, connect, open_promotion
 from chexpert.pipeline.step import StepContext
 from chexpert.registry import models
 from chexpert.serving.client import PredictorUnavailable, V2Client
@@ -39,10 +41,12 @@ def run(context: StepContext) -> None:
 
 
 def _merge(context: StepContext, version: dict[str, str]) -> str:
-    settings = GitOpsSettings()
+    settings = GitOpsSettings.from_environment(context.places.need("gitops"), os.environ)
     name, uri, digest = version["version"], version["uri"], version["digest"]
     try:
-        request = open_promotion(ENVIRONMENT, name, uri, digest, BodyParts(), context.places, direct=True)
+        request = open_promotion(
+            ENVIRONMENT, name, uri, digest, BodyParts(), context.places, settings=settings, direct=True
+        )
     except AlreadyServed:
         return ""
     with connect(context.places, settings) as (_, requests):
