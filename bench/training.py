@@ -37,11 +37,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--network", default="small-cnn")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=16)
     asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
     with TemporaryDirectory() as folder:
         shards, part = _dataset(Path(folder), asked.images, asked.size)
         print(f"input alone: {_input(shards, part):,.0f} images/s at {asked.size} px")
-        settings = TrainingSettings(epochs=3, batch=32)
+        settings = TrainingSettings(epochs=3, batch=asked.batch)
         lightning = _lightning(asked.network, shards, part, settings)
         bare = _bare(asked.network, shards, part, settings)
         seconds: dict[str, list[float]] = {"lightning": [], "bare": []}

@@ -16,13 +16,14 @@ from chexpert.data.errors import MissingPixels
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
 from chexpert.evaluation.auroc import aurocs
+from chexpert.networks.backbones import BACKBONES
 from chexpert.networks.settings import NetworkSettings
 from chexpert.networks.store import load
 from chexpert.training.errors import NothingToTrainOn, UnequalSizes
 from chexpert.training.fit import TRAINING, TrainedModel, fit
 from chexpert.training.predict import predict
 from chexpert.training.progress import Step
-from chexpert.training.settings import TrainingSettings
+from chexpert.training.settings import TrainingSettings, recipe
 from chexpert.training.targets import read_targets
 
 Dataset = tuple[Manifest, Shards]
@@ -219,3 +220,11 @@ def test_missing_pixels_are_refused(dataset: Dataset, tmp_path: Path) -> None:
         fit(
             manifest.replaced("sha256", ["0" * 64] * len(manifest)), shards, SETTINGS, NETWORK, output_uri=str(tmp_path)
         )
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_network_has_a_recipe(name: str) -> None:
+    """Each network by name has its own epochs, batch and rate; an unknown one gets the defaults."""
+    assert recipe(name).learning_rate > 0
+    assert recipe("unknown") == TrainingSettings()
+    assert recipe("densenet121").learning_rate < recipe("small-cnn").learning_rate

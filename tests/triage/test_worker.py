@@ -263,7 +263,7 @@ def test_a_kill_between_writing_and_marking_doubles_nothing(
     worker.turn()
     worker.turn()
     parts = sorted(Path(f"{site.settings.objects}/feedback").rglob("*.parquet"))
-    assert str(parts[0]) == written[0]
+    assert written[0] in {str(part) for part in parts}
     assert len(parts) == 2
     assert len(label_events.read(f"{site.settings.objects}/feedback")) == 4
     with site.database.read() as session:

@@ -27,7 +27,7 @@ _DECLARATIONS: Final = (
         function="chexpert.pipeline.steps.train:run",
         parameters=(
             Parameter("network", "name of a network, such as small-cnn or densenet121"),
-            Parameter("epochs", "passes over the training rows"),
+            Parameter("epochs", "passes over the training rows; 0: as many as the network's recipe says", default="0"),
             Parameter("seed", "of initialisation and order", default="0"),
         ),
         inputs=("manifest", "shards"),

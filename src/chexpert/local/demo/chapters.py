@@ -1,7 +1,9 @@
 """Pieces of the story that need no state: data, planted programs, and what a pipeline run showed."""
 
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,8 +85,7 @@ def _say(part: str, what: str, facts: dict[str, object], record: Record, reports
         record.say(
             part, "new labels from readers", f"{facts['new_labels']} on {facts['rows']} images: {facts['counts']}"
         )
-        for refused in facts["refused"] if isinstance(facts["refused"], list) else []:
-            record.say(part, "refused for training", str(refused))
+        _say_refused(part, facts["refused"], record)
     elif what == "evaluation" and isinstance(mean := facts["mean"], dict):
         baseline = facts["baseline"]
         seen = f"{mean['estimate']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}], shortcut baseline {baseline:.3f}"
@@ -94,3 +95,13 @@ def _say(part: str, what: str, facts: dict[str, object], record: Record, reports
         record.say(part, "variant served", f"{facts['variant']}", str(reports / "variants.html"))
     elif what == "version":
         record.say(part, "version", f"{facts['version']}, sha256 {str(facts['digest'])[:12]}…")
+
+
+def _say_refused(part: str, refused: object, record: Record) -> None:
+    """One line a reason, with how many and the first: twenty patients of a hundred belong to an evaluation split."""
+    if not isinstance(refused, list):
+        return
+    reasons = Counter(re.sub(r"(?<=patient )\S+", "…", each["reason"]) for each in refused)
+    for reason, count in reasons.items():
+        first = next(e for e in refused if re.sub(r"(?<=patient )\S+", "…", e["reason"]) == reason)
+        record.say(part, "refused for training", f"{count} images, first sha256 {first['sha256'][:12]}…: {reason}")

@@ -27,7 +27,6 @@ class Sizes:
     """V2 traffic during the rollout."""
     idle_per_s: float = 4.0
     """V2 traffic while models train: little, so that both have the cores."""
-    epochs: int = 6
     rollout_s: float = 240.0
     """When the demo gives up waiting for a rollout to end."""
 

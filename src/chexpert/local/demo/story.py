@@ -95,13 +95,7 @@ class Story:
         source: str,
         commands: Mapping[str, list[str]] | None = None,
     ) -> RunResult:
-        sizes = self._plan.sizes
-        parameters = {
-            "source": source,
-            "profile": self._plan.profile,
-            "seed": str(seed),
-            "epochs": str(sizes.epochs),
-        }
+        parameters = {"source": source, "profile": self._plan.profile, "seed": str(seed)}
         result = flows.continuous_x(name, parameters, commands or {})
         ended = report_run(result, flows.places, self._record, self._display)
         if ended:

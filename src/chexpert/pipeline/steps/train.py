@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import replace
 
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
@@ -10,7 +11,7 @@ from chexpert.pipeline.provenance import git_commit, versions
 from chexpert.pipeline.step import StepContext
 from chexpert.registry.tracking import Tracker
 from chexpert.training.fit import fit
-from chexpert.training.settings import TrainingSettings
+from chexpert.training.settings import recipe
 
 __all__ = ["run"]
 
@@ -20,7 +21,9 @@ def run(context: StepContext) -> None:
     manifest = Manifest.read(str(context.input("manifest")))
     shards = Shards.open(json.loads(context.input("shards").read_text())["uri"])
     network = NetworkSettings(name=context.parameter("network"), image_size=shards.size)
-    settings = TrainingSettings(epochs=int(context.parameter("epochs")), seed=int(context.parameter("seed")))
+    settings = replace(recipe(network.name), seed=int(context.parameter("seed")))
+    if epochs := int(context.parameter("epochs")):
+        settings = replace(settings, epochs=epochs)
     tags = {
         "pipeline run": context.run,
         "data version": manifest.digest,
