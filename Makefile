@@ -17,7 +17,8 @@ UV := $(or $(shell uv --version 2>/dev/null | grep -q '^uv $(subst .,\.,$(UV_VER
 
 # Reinstalled: without that, uv takes the installed torch of another backend for good enough.
 TORCH := $(if $(BACKEND),--torch-backend=$(BACKEND) --reinstall-package=torch --reinstall-package=torchvision)
-INSTALL = $(UV) pip install --python $(BIN)/python $(strip $(TORCH) --requirement requirements.lock)
+# Compiled once here: an environment with PYTHONDONTWRITEBYTECODE would compile torch anew at each start (99 s, not 31).
+INSTALL = $(UV) pip install --compile-bytecode --python $(BIN)/python $(strip $(TORCH) --requirement requirements.lock)
 
 # 4 of the 6.8 GB of an environment: which CUDA libraries a torch needs, the chosen torch says at installation.
 CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-cupti nvidia-cuda-nvrtc \

@@ -26,7 +26,9 @@ def test_priority_never_falls_when_a_score_rises(given_scores: list[float], inde
     assert priority(raised) >= priority(given_scores) - 1e-12
 
 
-@pytest.mark.parametrize("silent", [Observation.NO_FINDING, Observation.SUPPORT_DEVICES, *sorted(set(PARENTS.values()))])
+@pytest.mark.parametrize(
+    "silent", [Observation.NO_FINDING, Observation.SUPPORT_DEVICES, *sorted(set(PARENTS.values()))]
+)
 def test_priority_ignores_devices_no_finding_and_parents(silent: Observation) -> None:
     """A device is no reason, 'No Finding' lowers nobody, and a parent would count its child twice."""
     assert priority([float(o is silent) for o in OBSERVATIONS]) == 0.0

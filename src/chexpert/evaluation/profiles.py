@@ -18,7 +18,7 @@ class UnknownProfile(InputError):
         self.name = name
 
 
-_NO_FLOORS: Final = frozenset({"about", "target_sensitivity", "image_size", "refused_share_max"})
+_NO_FLOORS: Final = frozenset({"about", "target_sensitivity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,8 @@ class Profile:
     most_expected_error: float | None = None
     """Ceiling of the mean ECE over the observations in the mean."""
     target_sensitivity: float = 0.9
-    """What the lower bound of each operating point aims at."""
-    image_size: int = 64
-    """Side in pixels that images are prepared at."""
-    refused_share_max: float = 0.05
-    """Share of unreadable files above which a data set is not trained on."""
+    """What the lower bound of each operating point aims at. It holds for each of a dozen observations that may flag: a
+    weak model at 0.9 flags every image (seen on phantoms: 100 % of the normal ones; at 0.5 22 %, and 93 % of others)."""
 
     def thresholds(self) -> dict[str, Any]:
         """What a verdict records."""
@@ -69,12 +66,14 @@ _ALL: Final = (
         incumbent_margin=0.03,
         slice_margin=0.08,
         most_expected_error=0.25,
+        target_sensitivity=0.5,
     ),
     Profile(
         name="small-real",
         about="hundreds of real images: the one honest floor is to beat what five image statistics predict",
         incumbent_margin=0.1,
         slice_margin=None,
+        target_sensitivity=0.5,
     ),
     Profile(
         name="chexpert",
@@ -85,8 +84,6 @@ _ALL: Final = (
         incumbent_margin=0.01,
         slice_margin=0.05,
         most_expected_error=0.1,
-        image_size=320,
-        refused_share_max=0.01,
     ),
 )
 

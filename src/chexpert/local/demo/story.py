@@ -95,7 +95,12 @@ class Story:
         source: str,
         commands: Mapping[str, list[str]] | None = None,
     ) -> RunResult:
-        parameters = {"source": source, "profile": self._plan.profile, "seed": str(seed)}
+        parameters = {
+            "source": source,
+            "profile": self._plan.profile,
+            "seed": str(seed),
+            "epochs": str(self._plan.sizes.epochs),
+        }
         result = flows.continuous_x(name, parameters, commands or {})
         ended = report_run(result, flows.places, self._record, self._display)
         if ended:
