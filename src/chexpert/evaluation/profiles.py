@@ -46,8 +46,8 @@ class Profile:
     most_expected_error: float | None = None
     """Ceiling of the mean ECE over the observations in the mean."""
     target_sensitivity: float = 0.9
-    """What the lower bound of each operating point aims at. It holds for each of a dozen observations that may flag: a
-    weak model at 0.9 flags every image (seen on phantoms: 100 % of the normal ones; at 0.5 22 %, and 93 % of others)."""
+    """What the lower bound of each operating point aims at. It is held by each of twelve observations
+    that may flag: on phantoms a small model at 0.9 flags every normal image, at 0.5 22 % of them and 93 % of others."""
 
     def thresholds(self) -> dict[str, Any]:
         """What a verdict records."""

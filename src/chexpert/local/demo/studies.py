@@ -8,6 +8,7 @@ from chexpert.data import objects
 from chexpert.data.sources import read
 from chexpert.domain.events import FEEDBACK_PREFIX
 from chexpert.domain.places import Places
+from chexpert.domain.studies import Tier
 from chexpert.local.demo.scene import Scene
 from chexpert.local.demo.traffic import source
 from chexpert.simulator.ledger import Ledger, Sent
@@ -76,6 +77,7 @@ class Studies:
             data=objects.read_bytes(str(manifest.column("image_path")[row])),
             truth=labels,
             source="evaluation split",
+            tier=Tier.STAT,  # at the top of the list, so that it is read in any case
         )
         number = self._plan.sizes.studies
         accession = f"{ledger.run}-{number:06d}"
