@@ -71,6 +71,7 @@ _ALL: Final = (
     Profile(
         name="small-real",
         about="hundreds of real images: the one honest floor is to beat what five image statistics predict",
+        least_mean=None,
         incumbent_margin=0.1,
         slice_margin=None,
         target_sensitivity=0.5,

@@ -35,13 +35,14 @@ def write_page(record: Record, path: Path, *, title: str, site: str) -> None:
         f"{_missed(phase.seconds, phase.budget_s)}"
         for phase in record.phases
     )
+    broken = "".join(f'<p class="miss">✗ {escape(each)}</p>' for each in record.broken)
     path.write_text(
         f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body>
 <div class="research" role="note">Research use, not for diagnosis. Numbers are from this machine and this run.</div>
 <main><h1>{escape(title)}</h1>
 <p>Expected: {escape(record.expected)}. Seen: {escape(record.seen)}. {verdict}</p>
-<p>Site, while the demo runs: <a href="{escape(site)}">{escape(site)}</a></p>
+{broken}<p>Site, while the demo runs: <a href="{escape(site)}">{escape(site)}</a></p>
 <h2>What was seen</h2><table><tr><th>Part<th>What<th>Seen{rows}</table>
 <h2>Time</h2><table><tr><th>Phase<th>Took<th>Budget{times}</table></main></body></html>
 """,

@@ -36,8 +36,12 @@ class Record:
     phases: list[Phase] = field(default_factory=list)
     expected: str = ""
     """Stage at which the story should end."""
+    accepted: tuple[str, ...] = ()
+    """Beginnings of `seen` that are as good; empty: `expected` alone."""
     seen: str = ""
     """Stage at which it did end."""
+    broken: list[str] = field(default_factory=list)
+    """Promises that did not hold on the way, whatever the end was."""
 
     def say(self, part: str, what: str, seen: str, link: str = "") -> None:
         """Add a line."""
@@ -62,5 +66,5 @@ class Record:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the story ended where it should."""
-        return self.expected == self.seen
+        """Whether the story ended where it should, with every promise held."""
+        return self.seen.startswith(self.accepted or (self.expected,)) and not self.broken

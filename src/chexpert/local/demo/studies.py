@@ -49,11 +49,12 @@ class Studies:
             with self._scene.display.bar("studies arrive", sizes.studies) as bar:
                 report = traffic.send(progress=lambda sent: bar(sent.number + 1))
             self._send_one_of_the_evaluation_split(site, ledger)
-            sent = len(report.sent) + report.already_sent
             listed = site.worklist(1000)
-            self._record.say(
-                "Site", "studies sent and listed", f"{sent} + 1 sent, {len(listed)} unread on the list, none excluded"
-            )
+            missing = {sent.study for sent in report.sent} - {entry.study for entry in listed}
+            seen = f"{len(report.sent)} sent, {len(report.sent) - len(missing)} of them on the list"
+            self._record.say("Site", "studies sent and listed", f"{seen}, with {len(listed)} unread in all")
+            if missing:
+                self._record.broken.append(f"{len(missing)} studies are missing from the worklist")
             if predicted:
                 self._wait_for_scores(site)
             flagged = [entry for entry in site.worklist(1000) if entry.flag]

@@ -30,4 +30,6 @@ def print_summary(record: Record, console: Console) -> None:
         times.add_row(phase.name, f"{phase.seconds:.1f}", budget)
     console.print(times)
     mark = "[green]as expected[/]" if record.as_expected else "[red]NOT as expected[/]"
+    for broken in record.broken:
+        console.print(f"[red]Broken:[/] {broken}", soft_wrap=True)
     console.print(f"Expected: {record.expected}. Seen: {record.seen}. {mark}", soft_wrap=True)
