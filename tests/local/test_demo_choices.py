@@ -27,7 +27,7 @@ STEPS = ("ingest", "evaluate", "optimise", "register", "load-test", "propose")
 def plan_of(tmp_path: Path, name: str = "") -> Plan:
     data = tmp_path / "data"
     data.mkdir()
-    return replace(_plan(replace(PLAIN, data=data, home=tmp_path / "home", fault=name)))
+    return _plan(replace(PLAIN, data=data, home=tmp_path / "home", fault=name))
 
 
 @pytest.fixture
@@ -168,9 +168,7 @@ def run_result(folder: Path, name: str, outputs: dict[tuple[str, str], Any], **c
 
 def test_refused_images_are_counted_by_reason(tmp_path: Path, display: Display) -> None:
     """Twenty patients of one split are one line with their number and the first image; another reason is another."""
-    refused = [
-        {"sha256": f"{n:064x}", "reason": f"patient p{n} is in the evaluation split valid"} for n in range(3, 6)
-    ]
+    refused = [{"sha256": f"{n:064x}", "reason": f"patient p{n} is in the evaluation split valid"} for n in range(3, 6)]
     refused += [{"sha256": "f" * 64, "reason": "the image is in the evaluation split tune"}]
     increment = {"new_labels": 12, "rows": 4, "counts": {"Edema": 12}, "refused": refused}
     record = Record()

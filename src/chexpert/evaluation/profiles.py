@@ -63,7 +63,8 @@ _ALL: Final = (
         name="phantom",
         about="drawn radiographs with exact truth, networks under 1 M parameters, minutes of training",
         least_mean=0.65,
-        incumbent_margin=0.03,
+        # Two seeds of one recipe were .016 apart, with an interval of .024 either way: less would refuse equals.
+        incumbent_margin=0.06,
         slice_margin=0.08,
         most_expected_error=0.25,
         target_sensitivity=0.5,

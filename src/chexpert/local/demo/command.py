@@ -49,10 +49,10 @@ def run_demo(request: DemoRequest) -> int:
     end_in_order()
     plan = _plan(request)
     display = Display(Console())
-    record = _record(plan)
     home = Home(plan.home)
     home.create()
     progress = Progress(home.path / "demo" / "progress.json")
+    record = _record(plan, progress.turn)
     began = time.monotonic()
     with Preloaded(steps=STEPS) as preloaded:
         story = Story(Scene(plan, home, display, record, progress.turn), preloaded)
@@ -76,12 +76,12 @@ def run_demo(request: DemoRequest) -> int:
     return 0 if record.as_expected else 1
 
 
-def _record(plan: Plan) -> Record:
+def _record(plan: Plan, turn: int) -> Record:
     if plan.fault:
         return Record(expected=plan.fault.expected)
-    if plan.draws:
+    if plan.draws and turn == 0:
         return Record(expected=HEALTHY)
-    # On a few hundred real images a model may honestly fail its one floor: then the refusal is the right end.
+    # On a few hundred real images, or against an incumbent of many turns, a refusal may be the right end.
     return Record(expected=f"{HEALTHY}, or a refusal with its reasons", accepted=(HEALTHY, "refused at"))
 
 
