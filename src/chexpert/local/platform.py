@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +24,8 @@ __all__ = ["AlreadyRunning", "Platform", "PlatformSettings"]
 PORTS = {"site": 8800, "production": 8801, "staging": 8802}
 """Preferred ports; a taken one is replaced by a free one. run/platform.json says which are in use."""
 
+ORPHAN_S = 15.0
+"""How long a server left by a killed supervisor may take to drain."""
 START_S = 90.0
 """How long a server may take to answer for the first time: importing kserve takes 3.5 s on an idle core."""
 
@@ -53,6 +58,8 @@ class Platform:
         self._worktree = ServedWorktree(home.gitops, home.served)
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._run_file = home.run / "platform.json"
+        self._ports: dict[str, int] = {}
         self.places = Places()
         """Addresses of everything; servers' URLs are filled on entry."""
 
@@ -80,15 +87,25 @@ class Platform:
         for process in reversed(self._processes):
             process.stop()
         self._worktree.stop()
-        (self._home.run / "platform.json").unlink(missing_ok=True)
+        self._run_file.unlink(missing_ok=True)
 
     def _claim(self) -> None:
-        run_file = self._home.run / "platform.json"
-        if run_file.exists():
-            pid = int(json.loads(run_file.read_text()).get("pid", 0))
-            if pid != os.getpid() and _is_alive(pid):
+        """Refuse a second supervisor; end what one that was killed left running."""
+        if self._run_file.exists():
+            earlier = json.loads(self._run_file.read_text())
+            pid = int(earlier.get("pid", 0))
+            if pid != os.getpid() and _is_ours(pid):
                 raise AlreadyRunning(self._home.path, pid)
-        run_file.write_text(json.dumps({"pid": os.getpid()}))
+            for orphan in filter(None, earlier.get("children", {}).values()):
+                _end_orphan(orphan)
+        self._write_run_file()
+
+    def _write_run_file(self, ports: Mapping[str, int] | None = None) -> None:
+        children = {process.name: process.pid for process in self._processes}
+        text = json.dumps({"pid": os.getpid(), **(ports or {}), "children": children})
+        partial = self._run_file.with_suffix(".partial")
+        partial.write_text(text)
+        partial.replace(self._run_file)
 
     def _start(self, ports: Mapping[str, int]) -> None:
         environment = self.places.to_environment()
@@ -96,12 +113,14 @@ class Platform:
             process = Process(name, command, environment, self._home.logs / f"{name}.log")
             process.start()
             self._processes.append(process)
+            self._write_run_file()
         health = {"site": "/healthz", "production": "/v2/health/live", "staging": "/v2/health/live"}
         for process in self._processes:
             if process.name in health:
                 url = f"http://127.0.0.1:{ports[process.name]}{health[process.name]}"
                 process.wait_answering(url, timeout_s=START_S)
-        (self._home.run / "platform.json").write_text(json.dumps({"pid": os.getpid(), **ports}))
+        self._write_run_file(ports)
+        self._ports = dict(ports)
 
     def _commands(self, ports: Mapping[str, int]) -> dict[str, list[str]]:
         chexpert = [sys.executable, "-m", "chexpert"]
@@ -127,15 +146,25 @@ class Platform:
 
     def _watch(self) -> None:
         while not self._ended.wait(0.5):
-            for process in self._processes:
-                process.revive()
+            if [process for process in self._processes if process.revive()]:
+                self._write_run_file(self._ports)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_ours(pid: int) -> bool:
+    """Whether a process of that number runs and is a chexpert one: numbers are given anew."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return b"chexpert" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
         return False
-    except PermissionError:
-        return True
-    return True
+
+
+def _end_orphan(pid: int) -> None:
+    """End a server whose supervisor was killed; it drains as at any SIGTERM."""
+    deadline = time.monotonic() + ORPHAN_S
+    while _is_ours(pid) and time.monotonic() < deadline:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)
+    if _is_ours(pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -55,6 +55,11 @@ class Process:
         )
 
     @property
+    def pid(self) -> int | None:
+        """Number of the child; None before the first start."""
+        return self._child.pid if self._child else None
+
+    @property
     def alive(self) -> bool:
         """Whether the child runs."""
         return self._child is not None and self._child.poll() is None
