@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -96,28 +96,61 @@ except AlreadyRunning as error:
     return int(done.stdout)
 
 
-def test_a_home_held_by_a_living_process_is_refused(tmp_path: Path) -> None:
+def claim(home: Home, pid: int, birth: str, **children: tuple[int, str]) -> None:
+    """What a supervisor leaves in its run file."""
+    home.create()
+    (home.run / "platform.json").write_text(json.dumps({"pid": pid, "birth": birth, "children": children}))
+
+
+def platform_that_fails(home: Home) -> Platform:
+    broken = [sys.executable, "-c", "raise SystemExit('no such model server')", "--"]
+    return Platform(home, PlatformSettings(kserve=KSERVE, serve={"production": broken}))
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that runs."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as running:
+        yield running
+        running.kill()
+
+
+def test_a_home_held_by_a_living_process_is_refused(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     """Two supervisors would write one database and one worktree; the refusal names the process and what to do."""
     home = Home(tmp_path)
-    home.create()
-    holder = os.getppid()
-    (home.run / "platform.json").write_text(json.dumps({"pid": holder}))
-    with pytest.raises(AlreadyRunning, match=rf"process {holder}\): end it, or choose another --home") as caught:
-        Platform(home, PlatformSettings(kserve=KSERVE)).__enter__()
-    assert caught.value.pid == holder
-    assert json.loads((home.run / "platform.json").read_text()) == {"pid": holder}
+    claim(home, other.pid, platforms._birth(other.pid))
+    before = (home.run / "platform.json").read_text()
+    with pytest.raises(AlreadyRunning, match=rf"process {other.pid}\): end it, or choose another --home") as caught:
+        platform_that_fails(home).__enter__()
+    assert caught.value.pid == other.pid
+    assert (home.run / "platform.json").read_text() == before
     assert not home.gitops.exists()
 
 
-def test_a_platform_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
-    """One program that ends at once takes the others down with it, and gives the home free: a dead claim is no claim."""
+def test_what_a_killed_supervisor_left_is_ended_and_nobody_else(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    """A child of a dead supervisor is ended; one whose number was given anew to somebody else is left alone."""
     home = Home(tmp_path)
-    home.create()
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (home.run / "platform.json").write_text(json.dumps({"pid": ended.pid}))
-    broken = [sys.executable, "-c", "raise SystemExit('no such model server')", "--"]
-    platform = Platform(home, PlatformSettings(kserve=KSERVE, serve={"production": broken}))
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as orphan:
+        claim(home, 2**22 + 1, "7", site=(orphan.pid, platforms._birth(orphan.pid)), worker=(other.pid, "7"))
+        with pytest.raises(ProcessDidNotStart):
+            platform_that_fails(home).__enter__()
+        assert orphan.wait(5) == -signal.SIGTERM
+    assert other.poll() is None
+
+
+def test_a_number_given_anew_holds_no_home(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    """After a restart of the machine another program may have the old supervisor's number: that is no claim."""
+    home = Home(tmp_path)
+    claim(home, other.pid, "7")
+    with pytest.raises(ProcessDidNotStart):
+        platform_that_fails(home).__enter__()
+    assert other.poll() is None
+
+
+def test_a_platform_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """One program that ends at once takes the others down with it and gives the home free."""
+    home = Home(tmp_path)
+    platform = platform_that_fails(home)
     with pytest.raises(ProcessDidNotStart, match="no such model server") as caught:
         platform.__enter__()
     assert caught.value.name == "production"

@@ -14,9 +14,9 @@ from chexpert.local.home import free_port
 from chexpert.local.processes import Process, ProcessDidNotStart
 
 SERVER = """
-    import http.server, sys
-    print("listening")
-    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+    import sys
+    from http.server import HTTPServer, SimpleHTTPRequestHandler
+    HTTPServer(("127.0.0.1", int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()
 """
 BROKEN_SERVER = """
     import http.server, sys

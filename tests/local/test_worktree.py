@@ -1,5 +1,4 @@
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chexpert.gitops.errors import GitFailed, GitUnavailable
 from chexpert.local.worktree import ServedWorktree
 
 
@@ -84,7 +84,7 @@ def test_rewritten_history_stops_a_start(follow: Callable[[], Path], origin: Any
     """A platform does not come up on a branch whose history changed below it."""
     follow()
     origin.push("rewritten", rewrite=True)
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(GitFailed, match=r"merge .*refusing to merge unrelated histories"):
         follow()
 
 
@@ -98,3 +98,11 @@ def test_a_local_change_is_not_overwritten(
     assert not becomes(file, "second", 0.6)
     assert file.read_text() == "by hand"
     assert "served worktree stays" in caplog.text
+
+
+def test_a_worktree_that_did_not_start_can_be_stopped(tmp_path: Path) -> None:
+    """Nothing to clone is an error at once, and what failed is put away like everything else."""
+    worktree = ServedWorktree(tmp_path / "missing.git", tmp_path / "served")
+    with pytest.raises(GitUnavailable, match=r"missing\.git"):
+        worktree.start()
+    worktree.stop()

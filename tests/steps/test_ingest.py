@@ -123,7 +123,7 @@ def test_one_unreadable_file_is_left_out_and_named(
 ) -> None:
     """A single broken file is refused with its name, and the rest goes on."""
     folder = damaged(1)
-    broken = sorted((folder / "train").rglob("*.jpg"))[0]
+    broken = min((folder / "train").rglob("*.jpg"))
     context, verdict = run(folder)
     assert verdict.passed
     assert verdict.reasons == (f"{len(ingested.manifest) - 1} images, 1 files refused",)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chexpert.domain.errors import RefusedError
+from chexpert.domain.errors import InputError, RefusedError
 from chexpert.domain.places import MissingPlace, Places
 from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.domain.verdicts import Verdict
@@ -170,10 +170,10 @@ def test_staging_that_does_not_serve_is_told_in_time(release: Release, monkeypat
     assert served(release.places, "staging").stable.name == version
     assert "staging" not in models.resolve(release.places.tracking, version).aliases
     assert not (context.outputs / "staged").exists()
-    tip = served(release.places, "staging")
+    merged = served(release.places, "staging")
     with pytest.raises(stage.StagingDidNotServe):  # the next try finds it merged, and only waits
         stage.run(context)
-    assert served(release.places, "staging") == tip
+    assert served(release.places, "staging") == merged
 
 
 def test_staging_needs_an_address(release: Release) -> None:
@@ -295,3 +295,11 @@ def test_a_person_merges_unless_told_otherwise(context: Contexts, tmp_path: Path
         advance.run(made)
         assert (made.outputs / "event").exists() is expected
     assert site.served().stable is None
+
+
+@pytest.mark.parametrize("slip", [{"merge": "always"}, {"profile": "quick"}, {"baseline": "none"}])
+def test_an_unknown_word_is_the_callers_fault(context: Contexts, places: Places, slip: dict[str, str]) -> None:
+    """A slip in a workflow's parameter is named with the words there are, and nothing is done."""
+    made = context("advance", places=places, parameters={"environment": "production", **slip})
+    with pytest.raises(InputError, match=rf"'{next(iter(slip.values()))}' is not known: expected .* or "):
+        advance.run(made)

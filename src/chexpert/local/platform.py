@@ -26,6 +26,8 @@ PORTS = {"site": 8800, "production": 8801, "staging": 8802}
 
 ORPHAN_S = 15.0
 """How long a server left by a killed supervisor may take to drain."""
+_BIRTH = 18
+"""Place of `starttime` behind the state in /proc/<pid>/stat: field 22, the state being field 3 (proc(5))."""
 START_S = 90.0
 """How long a server may take to answer for the first time: importing kserve takes 3.5 s on an idle core."""
 
@@ -66,11 +68,11 @@ class Platform:
     def __enter__(self) -> Self:
         self._home.create()
         self._claim()
-        seed(self._home.gitops, self._settings.kserve)
-        self._worktree.start()
-        ports = {name: free_port(port) for name, port in PORTS.items()}
-        self.places = self._home.places_with(ports)
         try:
+            seed(self._home.gitops, self._settings.kserve)
+            self._worktree.start()
+            ports = {name: free_port(port) for name, port in PORTS.items()}
+            self.places = self._home.places_with(ports)
             self._start(ports)
         except BaseException:
             self.__exit__(None, None, None)
@@ -93,16 +95,17 @@ class Platform:
         """Refuse a second supervisor; end what one that was killed left running."""
         if self._run_file.exists():
             earlier = json.loads(self._run_file.read_text())
-            pid = int(earlier.get("pid", 0))
-            if pid != os.getpid() and _is_ours(pid):
+            pid, birth = int(earlier.get("pid", 0)), earlier.get("birth", "")
+            if pid != os.getpid() and _runs(pid, birth):
                 raise AlreadyRunning(self._home.path, pid)
-            for orphan in filter(None, earlier.get("children", {}).values()):
-                _end_orphan(orphan)
+            for orphan, born in earlier.get("children", {}).values():
+                _end_orphan(orphan, born)
         self._write_run_file()
 
     def _write_run_file(self, ports: Mapping[str, int] | None = None) -> None:
-        children = {process.name: process.pid for process in self._processes}
-        text = json.dumps({"pid": os.getpid(), **(ports or {}), "children": children})
+        children = {p.name: (p.pid, _birth(p.pid)) for p in self._processes if p.pid is not None}
+        own = {"pid": os.getpid(), "birth": _birth(os.getpid())}
+        text = json.dumps({**own, **(ports or {}), "children": children})
         partial = self._run_file.with_suffix(".partial")
         partial.write_text(text)
         partial.replace(self._run_file)
@@ -150,21 +153,27 @@ class Platform:
                 self._write_run_file(self._ports)
 
 
-def _is_ours(pid: int) -> bool:
-    """Whether a process of that number runs and is a chexpert one: numbers are given anew."""
+def _birth(pid: int) -> str:
+    """Clock ticks from boot to the start of the process of that number; empty: none runs."""
     try:
-        return b"chexpert" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return False
+        return ""
+    return "" if state == "Z" else rest[_BIRTH]
 
 
-def _end_orphan(pid: int) -> None:
+def _runs(pid: int, birth: str) -> bool:
+    """Whether that very process runs: a number alone may have been given anew, to anybody."""
+    return bool(birth) and _birth(pid) == birth
+
+
+def _end_orphan(pid: int, birth: str) -> None:
     """End a server whose supervisor was killed; it drains as at any SIGTERM."""
     deadline = time.monotonic() + ORPHAN_S
-    while _is_ours(pid) and time.monotonic() < deadline:
+    while _runs(pid, birth) and time.monotonic() < deadline:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         time.sleep(0.2)
-    if _is_ours(pid):
+    if _runs(pid, birth):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,9 +1,11 @@
 """The served worktree: follows the main branch of the gitops repository, as Argo CD does on a cluster."""
 
 import logging
-import subprocess
 import threading
 from pathlib import Path
+
+from chexpert.domain.errors import ChexpertError
+from chexpert.gitops import git
 
 __all__ = ["ServedWorktree"]
 
@@ -22,41 +24,36 @@ class ServedWorktree:
         self._thread = threading.Thread(target=self._follow, name="served-worktree", daemon=True)
 
     def start(self) -> None:
-        """Clone if need be, catch up once, then follow in the background."""
+        """Clone if need be, catch up once, then follow in the background.
+
+        Raises:
+            GitUnavailable: There is no repository.
+            GitFailed: The branch's history was rewritten, or somebody edited the worktree.
+        """
         if not (self._folder / ".git").exists():
-            self._git("clone", "--quiet", "--branch", self._branch, str(self._repository), str(self._folder), cwd=None)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            git.run("clone", "--quiet", "--branch", self._branch, str(self._repository), ".", cwd=self._folder)
         self.catch_up()
         self._thread.start()
 
     def stop(self) -> None:
-        """End following."""
+        """End following; nothing where it did not begin."""
         self._ended.set()
-        self._thread.join(timeout=10)
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
 
     def catch_up(self) -> None:
         """Take the branch's tip. Only ever forward: history that was rewritten is refused by git, loudly."""
-        self._git("fetch", "--quiet", "origin", self._branch, cwd=self._folder)
-        self._git("merge", "--quiet", "--ff-only", f"origin/{self._branch}", cwd=self._folder)
+        git.run("fetch", "--quiet", "origin", self._branch, cwd=self._folder)
+        git.run("merge", "--quiet", "--ff-only", f"origin/{self._branch}", cwd=self._folder)
 
     def _follow(self) -> None:
         seen = ""
         while not self._ended.wait(self._every_s):
             try:
-                tip = self._git("ls-remote", str(self._repository), f"refs/heads/{self._branch}", cwd=None)
+                tip = git.run("ls-remote", "origin", f"refs/heads/{self._branch}", cwd=self._folder)
                 if tip != seen:
                     self.catch_up()
                     seen = tip
-            except subprocess.CalledProcessError as error:
-                _log.warning("served worktree stays at %s: %s", seen or "its start", error.stderr.strip())
-
-    @staticmethod
-    def _git(*arguments: str, cwd: Path | None) -> str:
-        done = subprocess.run(  # noqa: S603  git with our own arguments
-            ["git", *arguments],  # noqa: S607  git comes from PATH
-            cwd=cwd,
-            check=True,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-        return done.stdout
+            except ChexpertError as error:
+                _log.warning("served worktree stays at %s: %s", seen.strip() or "its start", error)

@@ -18,7 +18,7 @@ _DECLARATIONS: Final = (
             Parameter("source", "folder or URL with the images, in the CheXpert CSV layout or one folder per label"),
             Parameter("feedback", "URL of the label events to add; empty: <objects>/feedback", default=""),
             Parameter("size", "pixels per side of the training images"),
-            Parameter("limit", "use at most so many images; 0: all", default="0"),
+            Parameter("limit", "train on at most so many images; 0: all", default="0"),
         ),
         outputs=("manifest", "shards", "increment", VERDICT),
     ),

@@ -4,17 +4,14 @@ from typing import Final
 
 import numpy as np
 import onnx
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from chexpert.bundle import reference
 from chexpert.bundle.card import MODEL, REFERENCE, Card, OperatingPoint, VariantFacts
 from chexpert.bundle.sessions import INPUT, OUTPUT, open_graph
 from chexpert.bundle.store import BundleRef, write
 from chexpert.domain.observations import OBSERVATIONS
-from chexpert.domain.predictions import priority
-from chexpert.domain.records import STATISTICS
 from chexpert.domain.studies import View
 from chexpert.imaging.image import Image
 from chexpert.imaging.preprocess import PreprocessSpec
@@ -108,12 +105,4 @@ def _reference(model: bytes, size: int) -> bytes:
     pixels = draw_pixels(np.random.default_rng(7), _REFERENCE_ROWS, size)
     scores = open_graph(model, size, where="tiny", threads=1).run(pixels)
     seen = np.array([statistics(Image(image[0], size, size, View.FRONTAL)) for image in pixels])
-    columns = {
-        **{str(o): scores[:, i] for i, o in enumerate(OBSERVATIONS)},
-        "priority": np.array([priority(row) for row in scores.tolist()]),
-        **{name: seen[:, i] for i, name in enumerate(STATISTICS)},
-    }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    return reference.encode(scores, seen)

@@ -16,8 +16,10 @@ __all__ = ["run"]
 def run(context: StepContext) -> None:
     """Write the event, if there was anything to do."""
     environment = context.parameter("environment")
-    settings = RolloutSettings.of(Profile(context.parameter("profile")), merge=Merge(context.parameter("merge")))
-    settings = replace(settings, baseline=Baseline(context.parameter("baseline")))
+    settings = RolloutSettings.of(
+        Profile.named(context.parameter("profile")), merge=Merge.named(context.parameter("merge"))
+    )
+    settings = replace(settings, baseline=Baseline.named(context.parameter("baseline")))
     event = advance(
         environment,
         settings.connected(context.places, os.environ),

@@ -2,16 +2,22 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chexpert.data import increments, objects, shards, sources
 from chexpert.data.manifest import Manifest
+from chexpert.data.splits import SPLITS
 from chexpert.domain.digests import of_value
 from chexpert.domain.errors import InputError
 from chexpert.domain.events import FEEDBACK_PREFIX
 from chexpert.domain.verdicts import Verdict
 from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.pipeline.images import sample
 from chexpert.pipeline.step import StepContext
 
 __all__ = ["run"]
@@ -26,9 +32,9 @@ def run(context: StepContext) -> Verdict:
     """Write manifest, shards' address and the increment; refuse data that cannot be trained and judged on."""
     spec = PreprocessSpec(size=int(context.parameter("size")))
     manifest, apart = sources.read(context.parameter("source"))
-    limit = int(context.parameter("limit"))
-    if limit:
-        manifest = manifest.select(range(min(limit, len(manifest))))
+    if limit := int(context.parameter("limit")):
+        kept = [sample(rows, limit) if split == "train" else rows for split, rows in _rows(manifest)]
+        manifest = manifest.select(np.sort(np.concatenate(kept)))
     feedback = context.parameter("feedback") or context.places.object(FEEDBACK_PREFIX)
     manifest, increment = increments.extend(manifest, feedback)
     root = context.places.object("data", of_value([manifest.digest, spec.digest]))
@@ -54,6 +60,11 @@ def run(context: StepContext) -> Verdict:
     return verdict
 
 
+def _rows(manifest: Manifest) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    for split in SPLITS:
+        yield split, manifest.rows(split)
+
+
 def _earlier(context: StepContext) -> shards.Shards | None:
     """The last ingest's shards: most images of a retraining are in them, and are copied instead of decoded again."""
     latest = context.places.object("data", LATEST)
@@ -67,7 +78,7 @@ def _earlier(context: StepContext) -> shards.Shards | None:
 
 
 def _judge(manifest: Manifest, refused: int) -> Verdict:
-    counts = {split: len(manifest.rows(split)) for split in ("train", "tune", "calibration", "valid")}
+    counts = {split: len(rows) for split, rows in _rows(manifest)}
     failures = [f"no image in the {split} split" for split, count in counts.items() if count == 0]
     total = len(manifest) + refused
     if refused > REFUSED_SHARE_MAX * total:
