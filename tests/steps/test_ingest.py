@@ -10,6 +10,7 @@ import pytest
 from chexpert.data.errors import UnreadableData
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
+from chexpert.data.splits import SPLITS
 from chexpert.domain.verdicts import Verdict
 from chexpert.pipeline.step import MissingParameter, StepContext
 from chexpert.pipeline.steps import ingest
@@ -83,7 +84,17 @@ def test_pixels_of_the_last_ingest_are_copied(run: Any, phantoms: Path) -> None:
     second, _ = run(phantoms)
     manifest, shards = Manifest.read(str(second.outputs / "manifest")), Shards.open(written(second, "shards")["uri"])
     pixels = shards.take(shards.find(manifest.column("sha256")))
-    assert [bool((image == 7).all()) for image in pixels] == [True] * 5 + [False] * (len(manifest) - 5)
+    known = Manifest.read(str(first.outputs / "manifest")).column("sha256")
+    assert [bool((image == 7).all()) for image in pixels] == [sha in set(known) for sha in manifest.column("sha256")]
+    assert 0 < len(known) < len(manifest)
+
+
+def test_a_limit_cuts_the_training_rows_alone(run: Any, phantoms: Path) -> None:
+    """What a model is measured on stays whole, however few images it trains on."""
+    whole, few = run(phantoms)[0], run(phantoms, limit="5")[0]
+    manifests = [Manifest.read(str(each.outputs / "manifest")) for each in (whole, few)]
+    assert len(manifests[1].rows("train")) == 5
+    assert all(len(manifests[0].rows(split)) == len(manifests[1].rows(split)) for split in SPLITS if split != "train")
 
 
 def test_a_hint_that_leads_nowhere_is_passed_over(run: Any, phantoms: Path, ingested: Any) -> None:
