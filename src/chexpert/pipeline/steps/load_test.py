@@ -24,8 +24,6 @@ def run(context: StepContext) -> Verdict:
     manifest = Manifest.read(str(context.input("manifest")))
     paths = manifest.column("image_path")[sample(manifest.rows("valid"), STUDIES)]
     images = [LoadImage("evaluation split", objects.read_bytes(path)) for path in paths] + standard_mix()
-    warm = LoadSettings(requests=len(images))
-    run_load(staged["url"], images, warm)
     report = run_load(staged["url"], images, LoadSettings(requests=REQUESTS))
     verdict = judge_load(report, LoadThresholds(version=staged["version"]), subject=staged["version"])
     context.output("measurements").write_text(json.dumps(report.to_dict(), indent=2), encoding="utf-8")
