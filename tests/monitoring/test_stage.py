@@ -29,7 +29,7 @@ def test_a_healthy_canary_waits_then_is_due_then_goes(window_of: WindowOf) -> No
     waiting = look(window_of("v2", 12), theirs)
     assert waiting is not None
     assert waiting.action is Action.WAIT
-    assert "12 of 40 answers by v2" in waiting.verdict.reasons[0]
+    assert "12 answers by v2 (40 needed)" in waiting.verdict.reasons[0]
     full = window_of("v2", 40)
     assert look(full, theirs) is None
     decision = judge("canary-10", full, theirs, DEMO)
@@ -46,7 +46,7 @@ def test_a_dead_canary_returns_at_its_limit(window_of: WindowOf) -> None:
     assert before.action is Action.WAIT
     assert after is not None
     assert after.action is Action.BACK
-    assert "0 of 40 answers by v2" in after.verdict.reasons[0]
+    assert "0 answers by v2 (40 needed)" in after.verdict.reasons[0]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.TIMEOUT, Outcome.NOT_A_NUMBER, Outcome.OUT_OF_RANGE])

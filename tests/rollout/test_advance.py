@@ -106,7 +106,7 @@ def test_a_dead_canary_returns_at_its_limit(site: RolloutSite) -> None:
     assert site.advance(seconds=40) is None
     event = site.advance(seconds=20)
     assert event.stage is Stage.RETURNED
-    assert "0 of 40 answers by v2" in event.reasons[0]
+    assert "0 answers by v2 (40 needed)" in event.reasons[0]
 
 
 def test_shifted_input_alarms_once_and_blames_nobody(site: RolloutSite) -> None:

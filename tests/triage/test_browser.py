@@ -255,3 +255,52 @@ def test_keys_are_listed_and_fields_keep_theirs(page: Page, live: httpx.Client, 
     expect(page.locator("#worklist tbody tr")).to_have_count(1)
     page.keyboard.press("4")
     page.wait_for_url("**show=signed*")
+
+
+def test_m_moves_the_selected_study_with_a_reason(page: Page, live: httpx.Client, png: Callable[..., bytes]) -> None:
+    """By keys: the last study becomes the first and says why; below its order it stays, and the reason is told."""
+    studies = [_send(live, png(seed), accession=f"A{seed}", tier="urgent") for seed in range(2)]
+    page.goto("/")
+    page.keyboard.press("m")
+    expect(page.locator("#moving")).not_to_be_visible()  # nobody reads yet: it asks who first
+    expect(page.locator("details.reader input[name=name]")).to_be_focused()
+    _read_as(page, "Dr. Ada")
+    page.keyboard.press("j")
+    page.keyboard.press("m")
+    expect(page.locator("#moving-title")).to_have_text("Move A1")
+    page.check("#moving input[value=STAT]")
+    page.fill("#move-reason", "the ward called")
+    page.keyboard.press("Enter")
+    first = page.locator("#worklist tbody tr").first
+    expect(first).to_have_attribute("data-study", studies[1])
+    expect(first).to_contain_text("moved to STAT by Dr. Ada: the ward called")
+    expect(page.locator("tr[aria-selected=true]")).to_have_attribute("data-study", studies[1])
+    page.keyboard.press("m")
+    page.check("#moving input[value=routine]")
+    page.fill("#move-reason", "never mind")
+    page.keyboard.press("Enter")
+    expect(page.locator("#move-problem")).to_contain_text("never lower the priority its order gave it")
+    page.keyboard.press("Escape")
+    expect(page.locator("#moving")).not_to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/studies/**")
+    page.keyboard.press("m")
+    expect(page.locator("#moving-title")).to_have_text("Move A1")
+
+
+def test_a_report_runs_shut_off_from_the_site(browser: Browser, live: httpx.Client, settings: SiteSettings) -> None:
+    """Its inline script runs in an origin of its own: it sees no cookie, and reaches neither the site nor others."""
+    folder = Path(settings.objects) / "reports" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "drift.html").write_text(
+        "<title>drift</title><style>p { color: rgb(1, 2, 3); }</style><p id=p>…</p><script>"
+        "let cookie; try { cookie = document.cookie; } catch (error) { cookie = error.name; }"
+        "fetch('/api/worklist').then(() => 'reached', () => 'refused').then((said) => {"
+        " document.getElementById('p').textContent = [self.origin, cookie, said].join(' '); });</script>"
+    )
+    context = browser.new_context(base_url=str(live.base_url))
+    page = context.new_page()
+    page.goto("/reports/r1/drift.html")
+    expect(page.locator("#p")).to_have_text("null SecurityError refused")
+    expect(page.locator("#p")).to_have_css("color", "rgb(1, 2, 3)")
+    context.close()

@@ -29,6 +29,7 @@ def test_every_page_says_it_is_for_research(client: httpx.Client, send: Send, pn
         "/?show=late",
         "/?show=signed",
         f"/studies/{study}",
+        "/dashboard",
         "/rollout",
         "/upload",
         "/none",

@@ -1,6 +1,9 @@
 """What readers may do, over HTTP, and what is kept of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
 
 import httpx
 import pytest
@@ -156,3 +159,41 @@ def test_what_is_not_there_is_404_and_nobody_cannot_read(client: httpx.Client, a
     assert client.post("/api/studies/none/open", json=ADA).status_code == 404
     for name in ("", " ", "x" * 65, "a\nb"):
         assert act("open", {"reader": name}).status_code == 422
+
+
+def test_a_study_left_alone_goes_to_the_next_reader(
+    act: Act,
+    study: str,
+    database: Database,
+    clock: Callable[[], datetime],
+) -> None:
+    """Half an hour after its reader's last act another one has it without asking; the audit says so."""
+    act("open", ADA)
+    clock.forward(minutes=20)  # type: ignore[attr-defined]
+    act("answers", ADA, answers={"Edema": "present"})
+    clock.forward(minutes=29)  # type: ignore[attr-defined]
+    assert act("open", BOB).status_code == 409
+    clock.forward(minutes=1)  # type: ignore[attr-defined]
+    assert act("open", BOB).json()["reader"] == "bob"
+    assert act("answers", ADA, answers={"Edema": "absent"}).status_code == 409
+    with database.read() as session:
+        events = session.scalars(select(StudyEvent).where(StudyEvent.study == study).order_by(StudyEvent.id)).all()
+    assert [(one.who, one.what, one.detail) for one in events[1:]] == [
+        ("ada", "opened", ""),
+        ("bob", "taken over from ada", "left alone for 30 min"),
+    ]
+
+
+def test_a_lock_without_an_end_is_taken_over_only_by_asking(
+    serve: Callable[..., AbstractContextManager[httpx.Client]],
+    settings: SiteSettings,
+    clock: Callable[[], datetime],
+    png: Callable[..., bytes],
+) -> None:
+    """With the time-out off a week changes nothing."""
+    with serve(replace(settings, lock_idle=None), clock) as client:
+        sent = client.post("/api/studies", files={"images": ("a.png", png(1))}).json()["study"]
+        assert client.post(f"/api/studies/{sent}/open", json=ADA).status_code == 200
+        clock.forward(days=7)  # type: ignore[attr-defined]
+        assert client.post(f"/api/studies/{sent}/open", json=BOB).status_code == 409
+        assert client.post(f"/api/studies/{sent}/open", json={**BOB, "take_over": True}).status_code == 200

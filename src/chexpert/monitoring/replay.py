@@ -16,7 +16,9 @@ class ReplaySettings:
     """How many images are replayed, and where each version answers directly."""
 
     images: int = 40
-    """Newest distinct images of the window; 0 switches replays off."""
+    """Newest distinct stored images; 0 switches replays off."""
+    tries: int = 400
+    """How many images are looked for at most: a V2 client of its own sends images that no site stores."""
     version_url: str = ""
     """Base URL of one version, {version} filled in: on a cluster http://chexpert-{version}-predictor.
 
@@ -32,6 +34,8 @@ class Replay:
     images: int = 0
     """Answered by both."""
     flags_differ: int = 0
+    """Images that one of them flags and the other does not: what changes a place on the worklist. Which finding is
+    furthest above its point differs far more often between equally good models (seen on phantoms: 38 %, against 11)."""
     mean_difference: float = 0.0
     """Mean absolute difference of the 14 scores."""
     candidate_failed: int = 0
@@ -39,7 +43,7 @@ class Replay:
     stable_failed: int = 0
     """Images the stable did not answer: nothing is concluded from them."""
     missing: int = 0
-    """Images whose bytes are not in the objects."""
+    """Images looked for whose bytes are not in the objects."""
 
 
 def replay(
@@ -50,16 +54,17 @@ def replay(
     Args:
         objects: Root of the objects; bytes lie at images/<sha256>.
         production: Base URL of the production server.
-        images: Sha256, the newest first; only the first `settings.images` are taken.
+        images: Sha256, the newest first; the first `settings.images` that are stored are taken.
         candidate: Version name.
         stable: Version name.
         settings: Where and how many.
     """
-    chosen = list(dict.fromkeys(images))[: settings.images]
     differ = both = candidate_failed = stable_failed = missing = 0
     differences = 0.0
     with _client(production, candidate, settings) as ours, _client(production, stable, settings) as theirs:
-        for sha256 in chosen:
+        for sha256 in list(dict.fromkeys(images))[: settings.tries]:
+            if both + candidate_failed + stable_failed == settings.images:
+                break
             data = _bytes(objects, sha256)
             if data is None:
                 missing += 1
@@ -73,7 +78,7 @@ def replay(
                 candidate_failed += 1
                 continue
             both += 1
-            differ += answer.flag != reference.flag
+            differ += bool(answer.flag) != bool(reference.flag)
             pairs = zip(answer.scores, reference.scores, strict=True)
             differences += sum(abs(a - b) for a, b in pairs) / len(answer.scores)
     mean = differences / both if both else 0.0

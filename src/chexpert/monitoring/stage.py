@@ -167,8 +167,8 @@ class _Case:
         """How full the stage is."""
         ours, theirs, limits = self.candidate, self.stable, self.thresholds
         return (
-            f"{ours.requests} of {limits.min_requests} answers by {ours.version}, "
-            f"{theirs.requests} of {limits.min_stable} by {theirs.version}"
+            f"{ours.requests} answers by {ours.version} ({limits.min_requests} needed), "
+            f"{theirs.requests} by {theirs.version} ({limits.min_stable} needed)"
         )
 
     def verdict(self, failures: list[str], *, seen: Sequence[Mapping[str, Any]] = ()) -> Verdict:
@@ -201,7 +201,9 @@ def _replay_failures(replay: Replay | None, thresholds: StageThresholds) -> list
         failures.append(f"{replay.candidate_failed} of {tried} shadow replays failed where the stable answered")
     allowed = thresholds.max_flag_disagreement
     if binomial_tail(replay.flags_differ, replay.images, allowed) < thresholds.p:
-        failures.append(f"flags differ on {replay.flags_differ} of {replay.images} replayed images, over {allowed:.0%}")
+        failures.append(
+            f"one flags and the other does not on {replay.flags_differ} of {replay.images} replays, over {allowed:.0%}"
+        )
     return failures
 
 

@@ -6,18 +6,21 @@ from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi.responses import JSONResponse
 
 from chexpert.domain.studies import Tier
-from chexpert.triage import reading, worklist
+from chexpert.triage import moving, reading, worklist
 from chexpert.triage.forms import (
     TIER_WORDS,
     AnswerForm,
+    MoveForm,
     OpenForm,
     ReaderForm,
     RejectForm,
     labels_of,
     order_of,
+    tier_of,
     uploads_of,
 )
 from chexpert.triage.intake import accept
+from chexpert.triage.presenting import why
 from chexpert.triage.ranking import entry_of
 from chexpert.triage.site import Site
 from chexpert.triage.tables import Study
@@ -98,6 +101,7 @@ def _reading(site: Site) -> APIRouter:
                     form.to_reader(),
                     site.clock(),
                     image=form.image,
+                    idle=site.settings.lock_idle,
                     take_over=form.take_over,
                 ),
             )
@@ -118,6 +122,18 @@ def _reading(site: Site) -> APIRouter:
         with site.database.write() as session:
             return _standing(reading.reject(session, study_id, form.to_reader(), form.reason, site.clock()))
 
+    @router.post("/move")
+    def move(study_id: str, form: MoveForm) -> dict[str, Any]:
+        tier, rule, now = tier_of(form.tier), site.settings.rule, site.clock()
+        with site.database.write() as session:
+            study = moving.move(session, study_id, form.to_reader(), tier, form.reason, rule=rule, now=now)
+            return {
+                **_standing(study),
+                "tier": TIER_WORDS[study.ordered],
+                "raised_tier": TIER_WORDS[Tier(study.raised_tier)],
+                "why": why(study, rule, now),
+            }
+
     return router
 
 
@@ -129,13 +145,14 @@ def _entry(site: Site, study: Study, now: Any) -> dict[str, Any]:
     entry = entry_of(study)
     return {
         "study": study.id,
-        "tier": TIER_WORDS[Tier(study.tier)],
+        "tier": TIER_WORDS[study.ordered],
         "raised_tier": TIER_WORDS[Tier(study.raised_tier)],
         "flag": study.flag or None,
         "priority": study.priority,
         "arrived": study.arrived.isoformat(),
         "state": study.state,
-        "why": site.settings.rule.why(entry, now),
+        "why": why(study, site.settings.rule, now),
+        "moved_by": study.moved_by or None,
         "overdue": site.settings.rule.is_overdue(entry, now),
         "accession": study.accession,
         "version": study.version,

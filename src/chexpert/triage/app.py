@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from chexpert.domain.errors import InputError
-from chexpert.triage import api, pages, pictures
+from chexpert.triage import api, pages, pictures, record_pages
 from chexpert.triage.clock import Clock, utc_now
-from chexpert.triage.errors import NothingAccepted, StudyClosed, StudyLocked, UnknownImage, UnknownStudy
+from chexpert.triage.errors import NothingAccepted, StudyClosed, StudyLocked, UnknownImage, UnknownRecord, UnknownStudy
 from chexpert.triage.pages import Pages
 from chexpert.triage.security import Guard
 from chexpert.triage.settings import SiteSettings
@@ -24,6 +24,7 @@ __all__ = ["create_app"]
 _STATUS: Final[dict[type[InputError], HTTPStatus]] = {
     UnknownStudy: HTTPStatus.NOT_FOUND,
     UnknownImage: HTTPStatus.NOT_FOUND,
+    UnknownRecord: HTTPStatus.NOT_FOUND,
     StudyLocked: HTTPStatus.CONFLICT,
     StudyClosed: HTTPStatus.CONFLICT,
 }
@@ -51,6 +52,7 @@ def create_app(settings: SiteSettings, *, clock: Clock = utc_now) -> FastAPI:
     app.include_router(pictures.routes(site))
     rendered = Pages(site)
     app.include_router(pages.routes(rendered))
+    app.include_router(record_pages.routes(rendered.records))
     errors = _Errors(rendered)
     app.exception_handler(InputError)(errors.of_input)
     app.exception_handler(RequestValidationError)(errors.of_validation)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from chexpert.domain.errors import InputError
 
 __all__ = [
+    "LoweredPriority",
     "NotAllowed",
     "NothingAccepted",
     "RefusedFile",
     "StudyClosed",
     "StudyLocked",
     "UnknownImage",
+    "UnknownRecord",
     "UnknownStudy",
     "UnsafeHost",
 ]
@@ -43,6 +45,18 @@ class UnknownImage(InputError):
         self.sha256 = sha256
 
 
+class UnknownRecord(InputError):
+    """No verdict or report lies there."""
+
+    def __init__(self, kind: str, run: str, name: str) -> None:
+        super().__init__(
+            f"no {kind.removesuffix('s')} {name} of run {run}: the rollout page links those that there are"
+        )
+        self.kind = kind
+        self.run = run
+        self.name = name
+
+
 class StudyLocked(InputError):
     """Another reader has the study open."""
 
@@ -60,6 +74,19 @@ class StudyClosed(InputError):
         self.study = study
         self.state = state
         self.reader = reader
+
+
+class LoweredPriority(InputError):
+    """Somebody would put a study below what was ordered."""
+
+    def __init__(self, study: str, ordered: str, wanted: str) -> None:
+        super().__init__(
+            f"study {study} was ordered {ordered} and is not moved to {wanted}: flag and reader may only raise it, "
+            "never lower the priority its order gave it",
+        )
+        self.study = study
+        self.ordered = ordered
+        self.wanted = wanted
 
 
 class NotAllowed(InputError):

@@ -13,7 +13,18 @@ from chexpert.triage.errors import NotAllowed, RefusedFile
 from chexpert.triage.intake import Order, Upload
 from chexpert.triage.reading import WORDS, Reader
 
-__all__ = ["TIER_WORDS", "AnswerForm", "OpenForm", "ReaderForm", "RejectForm", "labels_of", "order_of", "uploads_of"]
+__all__ = [
+    "TIER_WORDS",
+    "AnswerForm",
+    "MoveForm",
+    "OpenForm",
+    "ReaderForm",
+    "RejectForm",
+    "labels_of",
+    "order_of",
+    "tier_of",
+    "uploads_of",
+]
 
 TIER_WORDS: Final[Mapping[Tier, str]] = {Tier.STAT: "STAT", Tier.URGENT: "urgent", Tier.ROUTINE: "routine"}
 
@@ -54,6 +65,13 @@ class RejectForm(ReaderForm):
     reason: str
 
 
+class MoveForm(ReaderForm):
+    """Where the study shall stand, and why."""
+
+    tier: str
+    reason: str
+
+
 def labels_of(answers: Mapping[str, str]) -> dict[Observation, Label]:
     """Words to labels, or NotAllowed naming the first that is none."""
     names = {str(o) for o in OBSERVATIONS}
@@ -67,14 +85,19 @@ def labels_of(answers: Mapping[str, str]) -> dict[Observation, Label]:
 
 def order_of(*, patient: str, accession: str, tier: str, sex: str, age: str, view: str, source: str) -> Order:
     """An order from form fields, or NotAllowed naming the field."""
-    tiers = {word.lower(): one for one, word in TIER_WORDS.items()}
-    if tier.strip().lower() not in tiers:
-        raise NotAllowed(what="tier", reason=f"{tier[:_TEXT_CHARS_MAX]!r} is none of {', '.join(TIER_WORDS.values())}")
     texts = {"patient": patient, "accession": accession, "sex": sex, "view": view, "source": source}
     for name, value in texts.items():
         if len(value) > _TEXT_CHARS_MAX or not value.isprintable():
             raise NotAllowed(name, f"at most {_TEXT_CHARS_MAX} printable characters")
-    return Order(tiers[tier.strip().lower()], age=_age(age), **{name: value.strip() for name, value in texts.items()})
+    return Order(tier_of(tier), age=_age(age), **{name: value.strip() for name, value in texts.items()})
+
+
+def tier_of(text: str) -> Tier:
+    """A tier by its word, or NotAllowed."""
+    tiers = {word.lower(): one for one, word in TIER_WORDS.items()}
+    if text.strip().lower() not in tiers:
+        raise NotAllowed(what="tier", reason=f"{text[:_TEXT_CHARS_MAX]!r} is none of {', '.join(TIER_WORDS.values())}")
+    return tiers[text.strip().lower()]
 
 
 def uploads_of(files: Sequence[UploadFile], bytes_max: int) -> Iterator[Upload | RefusedFile]:

@@ -114,7 +114,10 @@ def _list(site: Site, order: Order, images: Sequence[ReadableImage]) -> tuple[st
             detail = f"{order.source or 'upload'}: {', '.join(one.file for one in new)}"
             session.add(StudyEvent(study=study.id, time=now, who="intake", what="accepted", detail=detail[:1000]))
         if study.waiting:
-            study.tier = min(study.tier, int(order.tier))
+            study.ordered_tier = min(study.ordered_tier, int(order.tier))
+            study.tier = min(study.tier, study.ordered_tier)
+            if study.tier == study.ordered_tier:  # the order asks for it now: no move is needed any more
+                study.moved_by = study.moved_reason = ""
             apply_rule(study, site.settings.rule)
         return study.id, not new
 
@@ -147,6 +150,7 @@ def _new_study(order: Order, sha256s: Sequence[str], now: datetime) -> Study:
         view=order.view,
         source=order.source,
         tier=int(order.tier),
+        ordered_tier=int(order.tier),
         raised_tier=int(order.tier),
         arrived=now,
         priority=None,

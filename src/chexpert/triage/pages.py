@@ -1,5 +1,6 @@
-"""The pages: worklist, study, rollout, upload."""
+"""The pages: worklist, study, dashboard, rollout, upload."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,12 +13,14 @@ from chexpert.triage import identity, reading, scoring, worklist
 from chexpert.triage.errors import NotAllowed
 from chexpert.triage.findings import findings
 from chexpert.triage.forms import TIER_WORDS
-from chexpert.triage.presenting import patient_words, probability, row, wait_words
+from chexpert.triage.presenting import patient_words, probability, row, short_wait, wait_words
 from chexpert.triage.reading import WORDS
+from chexpert.triage.records import Records
 from chexpert.triage.rollout_page import rollout_page
 from chexpert.triage.rollouts import Timelines, standing
 from chexpert.triage.site import Site
 from chexpert.triage.tables import Marks
+from chexpert.triage.waits import activity
 
 __all__ = ["Pages", "routes"]
 
@@ -29,6 +32,7 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.records = Records(site.settings.objects)
         self.timelines = Timelines(site.settings.objects, site.clock)
         self._templates = Environment(
             loader=FileSystemLoader(_TEMPLATES),
@@ -38,7 +42,9 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._templates.globals.update(probability=probability, patient_words=patient_words, wait_words=wait_words)
+        self._templates.globals.update(
+            probability=probability, patient_words=patient_words, wait_words=wait_words, short_wait=short_wait
+        )
 
     def render(self, request: Request, template: str, **values: Any) -> HTMLResponse:
         """One page."""
@@ -61,7 +67,14 @@ def routes(pages: Pages) -> APIRouter:
 
     @router.get("/rollout")
     def rollout(request: Request) -> HTMLResponse:
-        return pages.render(request, "rollout.html", **rollout_page(pages.timelines))
+        return pages.render(request, "rollout.html", **rollout_page(pages.timelines, pages.records))
+
+    @router.get("/dashboard")
+    def dashboard(request: Request) -> HTMLResponse:
+        with pages.site.database.read() as session:
+            seen = activity(session, pages.site.clock())
+        longest = max((one.p95 for one in seen.waits if one.p95), default=timedelta()) or timedelta(seconds=1)
+        return pages.render(request, "dashboard.html", seen=seen, longest=longest, tiers=TIER_WORDS)
 
     @router.get("/upload")
     def upload(request: Request) -> HTMLResponse:

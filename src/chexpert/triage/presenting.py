@@ -11,7 +11,7 @@ from chexpert.triage.forms import TIER_WORDS
 from chexpert.triage.ranking import entry_of
 from chexpert.triage.tables import Study
 
-__all__ = ["Row", "probability", "row", "wait_words"]
+__all__ = ["Row", "probability", "row", "short_wait", "wait_words", "why"]
 
 _NEAR: Final = 0.75
 """From this part of its cap on, a wait is marked as near it."""
@@ -27,7 +27,9 @@ class Row:
     tier: str
     tier_kind: str
     raised_to: str
-    """Tier the flag raised it to; empty: none."""
+    """Tier its flag or a reader raised it to; empty: none."""
+    raised_by: str
+    """'its flag', or the reader's name."""
     flag: str
     """Such as 'Pneumothorax .93'; empty: not flagged."""
     analysis: str
@@ -43,8 +45,7 @@ class Row:
 
 def row(study: Study, rule: TriageRule, now: datetime, reader: str) -> Row:
     """A line as `reader` sees it."""
-    entry = entry_of(study)
-    tier, raised = Tier(study.tier), Tier(study.raised_tier)
+    tier, raised = Tier(study.ordered_tier), Tier(study.raised_tier)
     cap = rule.caps.get(raised)
     share = (now - study.arrived) / cap if cap and study.waiting else None
     wait_kind = "" if share is None or share < _NEAR else "near" if share < 1.0 else "over"
@@ -53,15 +54,25 @@ def row(study: Study, rule: TriageRule, now: datetime, reader: str) -> Row:
         tier=TIER_WORDS[tier],
         tier_kind=_TIER_KINDS[tier],
         raised_to=TIER_WORDS[raised] if raised < tier else "",
+        raised_by=study.moved_by if study.moved_by and study.tier == study.raised_tier else "its flag",
         flag=f"{study.flag} {probability(study.flag_score)}".strip() if study.flag else "",
         analysis=_analysis(study),
         patient=patient_words(study),
         wait=wait_words((now if study.waiting else study.closed or now) - study.arrived),
         wait_percent=None if share is None else max(1, min(100, round(100 * share))),
         wait_kind=wait_kind,
-        why=rule.why(entry, now) if study.waiting else study.reason,
+        why=why(study, rule, now) if study.waiting else study.reason,
         state=_state(study, reader),
     )
+
+
+def why(study: Study, rule: TriageRule, now: datetime) -> str:
+    """Why the study stands where it does: a reader's move and its reason, and the rule."""
+    said = rule.why(entry_of(study), now)
+    if not study.moved_by:
+        return said
+    word = TIER_WORDS[Tier(study.tier)]
+    return f"moved to {word} by {study.moved_by}: {study.moved_reason} · {said.removeprefix(f'ordered {word}, ')}"
 
 
 def patient_words(study: Study) -> str:
@@ -77,6 +88,12 @@ def wait_words(wait: timedelta) -> str:
     if days:
         return f"{days} d {hours % 24} h"
     return f"{hours} h {minutes % 60:02d}" if hours else f"{minutes} min"
+
+
+def short_wait(wait: timedelta) -> str:
+    """As `wait_words`, but seconds below a minute: a mean of the day may be that short."""
+    seconds = wait.total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60.0 else wait_words(wait)  # noqa: PLR2004  a minute
 
 
 def probability(value: float | None) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from chexpert.domain.labels import ABSENT, PRESENT, UNCERTAIN, Label
@@ -54,21 +54,24 @@ def open_study(
     *,
     image: str = "",
     take_over: bool = False,
+    idle: timedelta | None = None,
 ) -> Study:
     """The reader sees an image (all, if none is named) and has the study. A closed one can be seen, not had.
 
     Raises:
-        StudyLocked: another reader has it, and `take_over` is off.
+        StudyLocked: another reader has it, `take_over` is off, and they did something with it less than `idle` ago.
     """
     study = get_study(session, study_id)
     seen = [one for one in study.images if not image or one.sha256 == image]
     if not seen:
         raise UnknownImage(study_id, image)
     if study.waiting and study.reader != reader.name:
-        if study.reader and not take_over:
+        left = _left_alone(session, study, now) if study.reader else None
+        if left is not None and not take_over and (idle is None or left < idle):
             raise StudyLocked(study_id, study.reader)
         what = f"taken over from {study.reader}" if study.reader else "opened"
-        session.add(StudyEvent(study=study_id, time=now, who=reader.name, what=what))
+        alone = f"left alone for {left // timedelta(minutes=1)} min" if left is not None and not take_over else ""
+        session.add(StudyEvent(study=study_id, time=now, who=reader.name, what=what, detail=alone))
         study.state, study.reader = StudyState.OPEN, reader.name
     for one in seen:
         session.add(Opening(study=study_id, image=one.id, reader=reader.name, time=now, version=study.version))
@@ -132,6 +135,14 @@ def reject(session: Session, study_id: str, reader: Reader, reason: str, now: da
     study = _held_by(session, study_id, reader)
     _close(session, study, reader, now, state=StudyState.REJECTED, reason=reason.strip()[:200])
     return study
+
+
+def _left_alone(session: Session, study: Study, now: datetime) -> timedelta:
+    """Time since its reader last opened an image of it or answered."""
+    opened = select(func.max(Opening.time)).where(Opening.study == study.id, Opening.reader == study.reader)
+    said = select(func.max(AnswerRow.time)).where(AnswerRow.study == study.id, AnswerRow.reader == study.reader)
+    times = [time for one in (opened, said) if (time := session.scalar(one)) is not None]
+    return now - max(times, default=study.arrived)
 
 
 def _answers(session: Session, study_id: str) -> Sequence[AnswerRow]:

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.domain.verdicts import Verdict
-from chexpert.triage.rollouts import Timelines, cells
+from chexpert.triage.evidence_tables import Compared, Table, compared, tables
+from chexpert.triage.records import Records
+from chexpert.triage.rollouts import Timelines
 
 __all__ = ["Judged", "rollout_page", "steps"]
 
@@ -18,6 +20,16 @@ _KINDS: Final = {
     Stage.DRIFT: "warn",
     Stage.WAITING: "hold",
 }
+_HEADLINES: Final = {
+    Stage.PROPOSED: "{canary} is proposed for {environment}",
+    Stage.FIRST: "{stable} serves, the first version",
+    Stage.CANARY: "{canary} at {percent} %",
+    Stage.WAITING: "{canary} waits for a person",
+    Stage.SWAPPED: "{stable} is the stable now, {canary} kept at 0 %",
+    Stage.RETURNED: "{canary} returned, {stable} serves again",
+    Stage.DRIFT: "The input has shifted: an alarm that blames nobody",
+}
+_ENDS: Final = frozenset({Stage.SWAPPED, Stage.RETURNED, Stage.FIRST})
 _VERDICTS_SHOWN: Final = 12
 
 
@@ -27,64 +39,134 @@ class Judged:
 
     event: TimelineEvent
     verdict: Verdict | None
-    columns: list[str]
-    rows: list[list[str]]
+    verdict_link: str
+    """Path on this site; empty: the event names none."""
+    report_link: str
+    stable: str
+    """Version the verdict's subject was held against."""
 
     @property
     def kind(self) -> str:
         """How it is marked: good, bad, warn, hold, or not at all."""
         return _KINDS.get(self.event.stage, "")
 
+    @property
+    def headline(self) -> str:
+        """What happened, in a few words."""
+        event = self.event
+        names = {"canary": event.canary or "the candidate", "stable": event.stable or "none"}
+        percent = event.weights.get(event.canary, 0)
+        return _HEADLINES[event.stage].format(**names, percent=percent, environment=event.environment)
 
-def rollout_page(timelines: Timelines) -> dict[str, Any]:
+    @property
+    def outcome(self) -> str:
+        """Of its verdict: passed, refused, or waits, where nobody is to blame."""
+        if self.verdict is None or self.verdict.passed:
+            return "passed"
+        return "waits" if self.event.stage in {Stage.DRIFT, Stage.WAITING} else "refused"
+
+    @property
+    def compared(self) -> list[Compared]:
+        """Candidate against stable."""
+        return compared(self.verdict, self.stable) if self.verdict else []
+
+    @property
+    def tables(self) -> list[Table]:
+        """The rest of the evidence."""
+        return tables(self.verdict, self.stable) if self.verdict else []
+
+
+def rollout_page(timelines: Timelines, records: Records) -> dict[str, Any]:
     """Values of the template."""
     production, staging = timelines.events("production"), timelines.events("staging")
     events = sorted([*production, *staging], key=lambda event: event.time, reverse=True)
-    judged = [_judged(timelines, event, number) for number, event in enumerate(events)]
+    judged = [_judged(records, event, number) for number, event in enumerate(events)]
+    candidate = _candidate(_newest(production))
+    load_test = records.load_test(candidate) if candidate else None
+    runs = [load_test[0] if load_test else "", f"rollout-production-{candidate}"]
     return {
         "judged": judged,
         "last": next((one for one in judged if one.verdict and one.event.environment == "production"), None),
         "current": next((event for event in reversed(production) if event.weights), None),
-        "steps": steps(production, staging),
+        "steps": steps(production, staging, load_test[1] if load_test else None),
         "title": _title(production),
+        "reports": [(run, name) for run in runs if run for name in records.reports(run)],
+        "candidate": candidate,
     }
 
 
-def _judged(timelines: Timelines, event: TimelineEvent, number: int) -> Judged:
-    verdict = timelines.verdict(event.verdict_uri) if number < _VERDICTS_SHOWN and event.verdict_uri else None
-    return Judged(event, verdict, *(cells(verdict) if verdict else ([], [])))
+def _judged(records: Records, event: TimelineEvent, number: int) -> Judged:
+    verdict = records.verdict(event.verdict_uri) if number < _VERDICTS_SHOWN and event.verdict_uri else None
+    others = [version for version in (event.stable, event.canary) if verdict and version != verdict.subject]
+    return Judged(
+        event,
+        verdict,
+        records.link(event.verdict_uri, "verdicts"),
+        records.link(event.report_uri, "reports"),
+        others[0] if others else "",
+    )
 
 
-def steps(production: Sequence[TimelineEvent], staging: Sequence[TimelineEvent]) -> list[dict[str, str]]:
-    """Staging, 10 %, 50 %, 100 %, swapped: each done, now, back or ahead, of the newest rollout."""
+def steps(
+    production: Sequence[TimelineEvent],
+    staging: Sequence[TimelineEvent],
+    load_test: Verdict | None = None,
+) -> list[dict[str, str]]:
+    """Staging, 10 %, 50 %, 100 %, the old version at 0 %: each done, now, back or ahead, of the newest rollout."""
     rollout = _newest(production)
-    candidate = next((event.canary or event.stable for event in reversed(rollout)), "")
+    candidate = _candidate(rollout)
     staged = [event for event in staging if candidate and candidate in (event.canary, event.stable)]
-    rows = [_step("Staging", staged[-1] if staged else None, done=bool(staged))]
-    ended = rollout[-1] if rollout and rollout[-1].stage in {Stage.SWAPPED, Stage.RETURNED, Stage.FIRST} else None
-    first = bool(ended and ended.stage is Stage.FIRST)
-    reached = {percent: event for event in rollout for percent in [event.weights.get(event.canary, -1)] if event.canary}
+    proposed = next((event for event in rollout if event.stage is Stage.PROPOSED), None)
+    rows = [_step("Staging", staged[-1] if staged else proposed, done=bool(staged or proposed))]
+    if load_test is not None:
+        rows[0]["reason"] = f"load test: {load_test.reasons[0]}"
+    elif proposed is not None:
+        rows[0]["reason"] = "proposed from there"
+    ended = rollout[-1] if rollout and rollout[-1].stage in _ENDS else None
+    canaries = [event for event in rollout if event.stage is Stage.CANARY]
+    reached = {event.weights.get(event.canary, -1): event for event in canaries}
     last = max((percent for percent in reached if percent in _RAMP), default=0)
     for percent in _RAMP:
         event = reached.get(percent)
         step = _step(f"{percent} %", event, done=bool(event and (percent < last or ended)))
+        if event:
+            # What is said of a stage stands on the event that followed from it.
+            after = rollout[rollout.index(event) + 1 :]
+            step["reason"] = next((one.reasons[0] for one in after if one.reasons), "")
         if event and percent == last and not ended:
             step["state"] = "now"
         if event and percent == last and ended and ended.stage is Stage.RETURNED:
             step.update(state="back", note="returned here")
-        if first:
-            step["note"] = "not needed: first"
+        if ended and ended.stage is Stage.FIRST:
+            step["note"] = "not needed: the first version"
         rows.append(step)
-    swapped = ended if ended and ended.stage in {Stage.SWAPPED, Stage.FIRST} else None
-    rows.append(_step("Swapped", swapped, done=swapped is not None))
+    rows.append(_last_step(rollout, ended))
+    if ended and ended.stage is Stage.RETURNED:
+        for row in rows:
+            row["note"] = row["note"] or "not reached"
     return rows
+
+
+def _last_step(rollout: Sequence[TimelineEvent], ended: TimelineEvent | None) -> dict[str, str]:
+    old = next((event.stable for event in reversed(rollout) if event.stage in {Stage.CANARY, Stage.PROPOSED}), "")
+    swapped = ended if ended and ended.stage in {Stage.SWAPPED, Stage.FIRST} else None
+    step = _step(f"{old or 'Old version'} at 0 %", swapped, done=swapped is not None)
+    step["reason"] = "kept as the way back" if old else "there was none before"
+    if not swapped:
+        step.update(note="", reason="then the names swap" if old and not ended else "")
+    return step
+
+
+def _candidate(rollout: Sequence[TimelineEvent]) -> str:
+    """The version a rollout is about: the one it tries, not the one a swap leaves at 0 %."""
+    tried = [event.canary for event in rollout if event.stage in {Stage.CANARY, Stage.PROPOSED} and event.canary]
+    return tried[-1] if tried else rollout[-1].stable if rollout else ""
 
 
 def _newest(production: Sequence[TimelineEvent]) -> list[TimelineEvent]:
     """Events since the rollout before ended; alarms and waits belong to the one that runs."""
-    ends = {Stage.SWAPPED, Stage.RETURNED, Stage.FIRST}
-    acts = [event for event in production if event.stage in ends | {Stage.CANARY, Stage.WAITING, Stage.PROPOSED}]
-    before = [number for number, event in enumerate(acts[:-1]) if event.stage in ends]
+    acts = [event for event in production if event.stage in _ENDS | {Stage.CANARY, Stage.WAITING, Stage.PROPOSED}]
+    before = [number for number, event in enumerate(acts[:-1]) if event.stage in _ENDS]
     return acts[before[-1] + 1 :] if before else acts
 
 

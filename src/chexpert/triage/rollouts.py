@@ -1,18 +1,16 @@
 """Timeline objects as the rollout page shows them. Events are immutable: each is read once."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import fsspec
 
 from chexpert.domain.timeline import ROLLOUTS_PREFIX, Stage, TimelineEvent
-from chexpert.domain.verdicts import Verdict
 from chexpert.triage.clock import Clock
 
-__all__ = ["Standing", "Timelines", "cells", "standing"]
+__all__ = ["Standing", "Timelines", "standing"]
 
 _FRESH: Final = timedelta(seconds=2)
 """The folder is listed at most this often, however many pages are read."""
@@ -40,7 +38,7 @@ def standing(events: Sequence[TimelineEvent]) -> Standing | None:
 
 
 class Timelines:
-    """Reads rollouts/<environment>/*.json and the verdicts they name."""
+    """Reads rollouts/<environment>/*.json."""
 
     def __init__(self, objects: str, clock: Clock) -> None:
         self._root = objects.rstrip("/")
@@ -55,15 +53,6 @@ class Timelines:
             if name not in self._events and (event := self._read(name)) is not None:
                 self._events[name] = event
         return [self._events[name] for name in names if name in self._events]
-
-    def verdict(self, uri: str) -> Verdict | None:
-        """The verdict an event names, if it lies under the objects root and can be read."""
-        if not uri.startswith(f"{self._root}/verdicts/") or ".." in uri:
-            return None
-        try:
-            return Verdict.from_json(self._text(uri))
-        except (OSError, ValueError, TypeError, LookupError):
-            return None
 
     def _names(self, environment: str) -> list[str]:
         listed, names = self._lists.get(environment, (None, []))
@@ -84,24 +73,3 @@ class Timelines:
             return TimelineEvent.from_json(files.cat_file(path).decode())
         except (OSError, ValueError, TypeError, LookupError):
             return None
-
-    def _text(self, uri: str) -> str:
-        with fsspec.open(uri, "rb") as stream:
-            data: bytes = stream.read()
-        return data.decode()
-
-
-def cells(verdict: Verdict) -> tuple[list[str], list[list[str]]]:
-    """Evidence as a table: column names in order of appearance, then rows of text."""
-    columns = list(dict.fromkeys(name for one in verdict.evidence for name in one))
-    return columns, [[_cell(one.get(name)) for name in columns] for one in verdict.evidence]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,7 @@
 """Settings of the site and of the worker."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from chexpert.domain.triage import TriageRule
 
@@ -23,6 +24,11 @@ class SiteSettings:
     """Of one file. A 16-bit radiograph of 4,300 x 3,500 pixels has 30 MB; larger files are refused with 413."""
     request_bytes_max: int = 1_000_000_000
     """Of one upload with all its files; more is refused with 413."""
+    lock_idle: timedelta | None = timedelta(minutes=30)
+    """A study that its reader left alone for so long goes to whoever opens it next; None: never without asking.
+
+    A radiograph is read in minutes: half an hour is a reader who was called away.
+    """
     page_rows: int = 50
     """Rows of one page of the worklist."""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")

@@ -1,4 +1,4 @@
-"""The tables. Answers, predictions, openings and label events are only ever appended."""
+"""The tables. Answers, moves, predictions, openings and label events are only ever appended."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -9,7 +9,18 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chexpert.domain.studies import StudyState, Tier
 
-__all__ = ["AnswerRow", "Base", "ImageRow", "LabelEventRow", "Marks", "Opening", "PredictionRow", "Study", "StudyEvent"]
+__all__ = [
+    "AnswerRow",
+    "Base",
+    "ImageRow",
+    "LabelEventRow",
+    "Marks",
+    "Move",
+    "Opening",
+    "PredictionRow",
+    "Study",
+    "StudyEvent",
+]
 
 
 def _where(name: str, columns: tuple[str, ...], **flags: bool) -> Index:
@@ -66,7 +77,12 @@ class Study(Base):
     view: Mapped[str]
     source: Mapped[str]
     tier: Mapped[int]
-    """Tier of the order."""
+    """Tier the rule starts from: the order's, or a more urgent one that a reader moved it to."""
+    ordered_tier: Mapped[int] = mapped_column(default=lambda context: context.get_current_parameters()["tier"])
+    """Tier of the order: nothing ever stands below it."""
+    moved_by: Mapped[str] = mapped_column(default="")
+    """Reader whose move is in force; empty: it stands as ordered."""
+    moved_reason: Mapped[str] = mapped_column(default="")
     arrived: Mapped[datetime]
     state: Mapped[str] = mapped_column(default=StudyState.UNREAD)
     waiting: Mapped[bool] = mapped_column(default=True)
@@ -112,7 +128,7 @@ class Study(Base):
     @property
     def ordered(self) -> Tier:
         """The order's tier."""
-        return Tier(self.tier)
+        return Tier(self.ordered_tier)
 
 
 class ImageRow(Base):
@@ -146,6 +162,7 @@ class PredictionRow(Base):
     """One answer of one model version for one image."""
 
     __tablename__ = "predictions"
+    __table_args__ = (Index("ix_predictions_time", "time", "version"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     image: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
@@ -189,6 +206,21 @@ class AnswerRow(Base):
     time: Mapped[datetime]
 
 
+class Move(Base):
+    """A reader moved a study to a tier, with a reason. The last of a study and reader counts."""
+
+    __tablename__ = "moves"
+    __table_args__ = (Index("ix_moves_study", "study", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study: Mapped[str] = mapped_column(ForeignKey("studies.id"))
+    time: Mapped[datetime]
+    reader: Mapped[str]
+    role: Mapped[str]
+    tier: Mapped[int]
+    reason: Mapped[str]
+
+
 class LabelEventRow(Base):
     """A label event as it is exported, and the part it lies in."""
 
@@ -196,6 +228,7 @@ class LabelEventRow(Base):
     __table_args__ = (
         UniqueConstraint("event"),
         _where("ix_label_events_open", ("id",), exported=False),
+        Index("ix_label_events_time", "time"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -77,6 +77,8 @@ def decide(stage: StageUnderJudgement, settings: RolloutSettings, places: Places
     if decision.action is Action.WAIT:
         return Judged(decision, Trailers(decision.verdict.reasons))
     name = f"{stage.gate}-drift" if decision.action is Action.ALARM else stage.gate
+    if decision.action is Action.ALARM and _exists(places.object("verdicts", stage.run, f"{name}.json")):
+        return Judged(decision, Trailers(decision.verdict.reasons))  # told already: its record stays as it was
     reports = [_save_page(places, stage.run, name, title, html) for title, html in pages.items()]
     verdict_uri = save_verdict(places, stage.run, name, decision.verdict)
     return Judged(decision, Trailers(decision.verdict.reasons, verdict_uri, reports[-1] if reports else ""))
@@ -117,10 +119,12 @@ def _replay(
 ) -> Replay | None:
     if settings.replay.images <= 0:
         return None
+    objects, started = places.need("objects"), stage.rollout_started
+    before = window.read(objects, started - settings.lookback, [stage.stable.name], until=started)[stage.stable.name]
     return replay(
-        places.need("objects"),
+        objects,
         places.need("production"),
-        [*reversed(ours.images), *reversed(theirs.images)],
+        [*reversed(ours.images), *reversed(theirs.images), *reversed(before.images)],
         candidate=stage.candidate.name,
         stable=stage.stable.name,
         settings=settings.replay,
@@ -131,6 +135,11 @@ def _save_page(places: Places, run: str, name: str, title: str, html: str) -> st
     uri = places.object("reports", run, f"{name}-{title.replace(' ', '-')}.html")
     _write(uri, html.encode())
     return uri
+
+
+def _exists(uri: str) -> bool:
+    filesystem, path = url_to_fs(uri)
+    return bool(filesystem.exists(path))
 
 
 def _write(uri: str, data: bytes) -> None:

@@ -122,6 +122,7 @@ document.addEventListener("keydown", (event) => {
     if (row.dataset.said) choose(current + 1);
   } else if (key in WORDS) { answer(row, WORDS[key]); choose(current + 1); }
   else if (key === "enter" && (event.target === signButton || !event.target.closest("a, button, summary"))) sign();
+  else if (key === "m") moveThis();
   else if (key === "escape" && armed === null) location.href = "/";
   else if (key === "escape") disarm();
   else return;
@@ -134,6 +135,8 @@ list.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) { answer(row, button.dataset.word); button.blur(); }
 });
+const moveThis = () => { if (study.dataset.waiting) move(study.dataset.study, document.querySelector(".top h1").textContent); };
+document.getElementById("move").addEventListener("click", moveThis);
 signButton.addEventListener("click", sign);
 document.getElementById("take-over").addEventListener("click", () => opened(viewer.current(), true));
 const rejecting = document.getElementById("rejecting");

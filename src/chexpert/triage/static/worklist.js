@@ -17,16 +17,21 @@ function select(row, { scroll = true } = {}) {
   if (scroll) row.scrollIntoView({ block: "nearest" });
 }
 
-function move(step) {
+function step(by) {
   const all = rows();
   const at = all.indexOf(selected());
-  const next = all[Math.max(0, Math.min(all.length - 1, at + step))];
-  if (at + step >= all.length && document.getElementById("following")) location.href = document.getElementById("following").href;
+  const next = all[Math.max(0, Math.min(all.length - 1, at + by))];
+  if (at + by >= all.length && document.getElementById("following")) location.href = document.getElementById("following").href;
   select(next);
 }
 
 function open(row) {
   if (row) location.href = row.querySelector("a").href;
+}
+
+function moveSelected() {
+  const row = selected();
+  if (row && table.dataset.show !== "signed") move(row.dataset.study, row.querySelector("a").textContent);
 }
 
 /** Text of rows that are on the page changes in place; rows that left are dimmed; rows that came wait for N. */
@@ -79,10 +84,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.id === "search") return event.target.blur();
   if (isTyping(event)) return;
   const key = event.key.toLowerCase();
-  if (key === "j" || key === "arrowdown") move(1);
-  else if (key === "k" || key === "arrowup") move(-1);
+  if (key === "j" || key === "arrowdown") step(1);
+  else if (key === "k" || key === "arrowup") step(-1);
   else if (key === "enter" && !event.target.closest("a, button, summary")) open(selected());
   else if (key === "n") show();
+  else if (key === "m") moveSelected();
   else if (key === "g") { select(rows()[0]); scrollTo(0, 0); }
   else if (key === "/") document.getElementById("search").select();
   else if ("1234".includes(key)) location.href = document.querySelectorAll(".bar .seg a")[key - 1].href;
