@@ -6,19 +6,14 @@ rounds are timed and multiplied; ours runs all 1,000. Both in turn, several time
 Run: .venv/bin/python bench/bootstrap.py
 """
 
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import scipy
-import sklearn
+from _saving import save
 from sklearn.metrics import roc_auc_score
 
 from chexpert.evaluation.bootstrap import bootstrap
@@ -51,18 +46,8 @@ def main() -> None:
         "loop_s": [round(value, 1) for value in loops],
         "loop_rounds_timed": LOOP_ROUNDS,
         "ratio": round(statistics.median(loops) / statistics.median(ours), 1),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)},
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
     }
-    target = Path(__file__).parent / "results" / "bootstrap.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"ratio {result['ratio']}, written to {target}")
+    save("bootstrap", result, ("numpy", "scipy", "scikit-learn"))
 
 
 def loop(labels: Any, scores: Any, patients: Any) -> None:
@@ -82,15 +67,6 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def processor() -> str:
-    """Model name of the first core, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

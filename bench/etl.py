@@ -4,9 +4,7 @@ Run with `python bench/etl.py`. Writes bench/results/etl.json; a minute or two o
 temporary disk.
 """
 
-import json
 import os
-import platform
 import resource
 import sys
 import tempfile
@@ -19,7 +17,7 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import PIL
+from _saving import save
 from PIL import Image
 
 from chexpert.data.manifest import Manifest
@@ -59,19 +57,8 @@ def main() -> None:
         "ratio_median": round(median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
         "peak_memory_of_a_process_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-        "machine": {
-            "processor": processor(),
-            "cores": workers,
-            "load_1min_at_the_end": round(os.getloadavg()[0], 1),
-            "python": platform.python_version(),
-            "pillow": PIL.__version__,
-            "numpy": np.__version__,
-        },
     }
-    target = Path(__file__).parent / "results" / "etl.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    save("etl", result, ("pillow", "numpy"))
 
 
 def write(folder: Path) -> Manifest:
@@ -115,12 +102,6 @@ def decode(path: str) -> int:
         image.draft("L", (SIZE, round(SIZE * HEIGHT / WIDTH)))
         image.load()
         return image.width * image.height
-
-
-def processor() -> str:
-    """Its name, where Linux says it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ Writes bench/results/reading_queue.json. Processor seconds, both orders and the 
 Run: .venv/bin/python bench/reading_queue.py
 """
 
-import json
-import os
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from _saving import save
 
 from chexpert.simulator.benefit import QueueSettings, compare
 from chexpert.simulator.closed_forms import StudyClass, first_come, non_preemptive, preemptive
@@ -53,10 +51,7 @@ def main() -> None:
         )
         for load, prevalence, se, sp, readers, is_preemptive in ROOMS
     ]
-    result = {"what": f"{STUDIES} studies per room, one seed", "cores": os.cpu_count(), "rooms": rows}
-    path = Path(__file__).parent / "results" / "reading_queue.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    save("reading_queue", {"what": f"{STUDIES} studies per room, one seed", "rooms": rows}, ("numpy",))
 
 
 def room(settings: QueueSettings, se: float, sp: float) -> dict[str, Any]:

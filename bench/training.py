@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from _saving import save
 from lightning.pytorch import Trainer
 from PIL import Image
 
@@ -43,7 +44,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     with TemporaryDirectory() as folder:
         shards, part = _dataset(Path(folder), asked.images, asked.size)
-        print(f"input alone: {_input(shards, part):,.0f} images/s at {asked.size} px")
+        alone = _input(shards, part)
         settings = TrainingSettings(epochs=3, batch=asked.batch)
         lightning = _lightning(asked.network, shards, part, settings)
         bare = _bare(asked.network, shards, part, settings)
@@ -54,9 +55,14 @@ def main() -> None:
                 run()
                 if turn:  # the first pass sets up kernels
                     seconds[name].append(time.perf_counter() - started)
-        for name, times in seconds.items():
-            print(f"{name}: {settings.epochs * asked.images / median(times):,.0f} images/s")
-        print(f"lightning / bare: {median(seconds['lightning']) / median(seconds['bare']):.3f} of the time")
+        result = {
+            "what": f"{asked.network}, {asked.images} images at {asked.size} px, {asked.threads} threads",
+            "input_images_per_s": round(alone),
+            "images_per_s": {name: round(settings.epochs * asked.images / median(t)) for name, t in seconds.items()},
+            "lightning_over_bare_time": round(median(seconds["lightning"]) / median(seconds["bare"]), 3),
+            "rounds": asked.rounds,
+        }
+        save("training", result, ("torch", "lightning", "timm", "numpy"))
 
 
 def _dataset(folder: Path, images: int, size: int) -> tuple[Shards, Part]:

@@ -7,22 +7,18 @@ holds one that counts.
 Run: .venv/bin/python bench/worklist.py
 """
 
-import json
-import os
-import platform
 import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import numpy as np
 import uvicorn
+from _saving import save
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import insert
@@ -56,21 +52,9 @@ def main() -> int:
         "what": f"GET / with {STUDIES:,} unread studies, 50 rows, one client over loopback, {REQUESTS} requests",
         "target_p95_ms": TARGET_MS,
         "results_ms": results,
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "load_before": round(os.getloadavg()[0], 1),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "versions": {
-            "sqlite": sqlite3.sqlite_version,
-            **{one: version(one) for one in ("sqlalchemy", "fastapi", "jinja2")},
-        },
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sqlite": sqlite3.sqlite_version,
     }
-    target = Path(__file__).parent / "results" / "worklist.json"
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    save("worklist", report, ("sqlalchemy", "fastapi", "jinja2"))
     return int(any(result["first page"]["p95"] > TARGET_MS for result in results.values()))
 
 
@@ -137,12 +121,6 @@ def _times(client: httpx.Client, url: str, title: str) -> dict[str, float]:
         response.raise_for_status()
     wall = {f"p{percent}": round(float(np.percentile(times, percent)), 1) for percent in (50, 95, 99)}
     return {**wall, "processor_p50": round(float(np.median(used)), 1)}
-
-
-def _processor() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_containers_are_safe_by_default(name: str) -> None:
     [
         ("command: [chexpert, step, train]", "command: [chexpert, step, teach]", "invalid choice: 'teach'"),
         ("--parameter=epochs=", "--parameter=epoch=", "step train has no parameter epoch"),
-        ("          - --parameter=epochs={{inputs.parameters.epochs}}\n", "", "needs the parameter epochs"),
+        ("          - --parameter=network={{inputs.parameters.network}}\n", "", "needs the parameter network"),
         ("{name: increment, path: /step/out/increment,", "{name: plus, path: /step/out/plus,", "gives 'plus'"),
         ("          - {name: increment, path: /step/out/increment, optional: true}\n", "", "gives 'increment'"),
         ("/step/out/model, optional: true}", "/step/out/model}", "output 'model' must be optional"),

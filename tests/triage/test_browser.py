@@ -282,6 +282,7 @@ def test_m_moves_the_selected_study_with_a_reason(page: Page, live: httpx.Client
     expect(page.locator("#move-problem")).to_contain_text("never lower the priority its order gave it")
     page.keyboard.press("Escape")
     expect(page.locator("#moving")).not_to_be_visible()
+    expect(page.locator("#move-reason")).not_to_be_focused()  # a closed dialog keeps the focus for one frame
     page.keyboard.press("Enter")
     page.wait_for_url("**/studies/**")
     page.keyboard.press("m")

@@ -31,3 +31,5 @@ moving.querySelector("form").addEventListener("submit", async (event) => {
   }
 });
 document.getElementById("move-cancel").addEventListener("click", () => moving.close());
+// The page's keys belong to the page again at once: the browser takes the focus off a closed dialog only a frame later.
+moving.addEventListener("close", () => document.activeElement?.blur());
