@@ -40,7 +40,7 @@ _DECLARATIONS: Final = (
         parameters=(_PROFILE,),
         inputs=("manifest", "shards", "model-cnn", "model-vit"),
         outputs=("evaluation", "report", VERDICT),
-        imports=("torch", "scipy.stats", "matplotlib.figure"),
+        imports=("torch", "scipy.stats"),
     ),
     StepDeclaration(
         name="optimise",

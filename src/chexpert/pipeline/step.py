@@ -7,8 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import fsspec
-
+from chexpert.data import objects
 from chexpert.domain.errors import InputError
 from chexpert.domain.places import Places
 from chexpert.domain.verdicts import Verdict
@@ -106,9 +105,7 @@ class StepContext:
 
     def _write_object(self, data: bytes, *parts: str) -> str:
         uri = self.places.object(*parts)
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, data)
+        objects.write_bytes(uri, data)
         return uri
 
 

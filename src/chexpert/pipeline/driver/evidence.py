@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from fsspec.core import url_to_fs
 
+from chexpert.data import objects as objects_store
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.domain.places import Places
 from chexpert.domain.verdicts import Verdict
@@ -77,7 +77,7 @@ def decide(stage: StageUnderJudgement, settings: RolloutSettings, places: Places
     if decision.action is Action.WAIT:
         return Judged(decision, Trailers(decision.verdict.reasons))
     name = f"{stage.gate}-drift" if decision.action is Action.ALARM else stage.gate
-    if decision.action is Action.ALARM and _exists(places.object("verdicts", stage.run, f"{name}.json")):
+    if decision.action is Action.ALARM and objects_store.exists(places.object("verdicts", stage.run, f"{name}.json")):
         return Judged(decision, Trailers(decision.verdict.reasons))  # told already: its record stays as it was
     reports = [_save_page(places, stage.run, name, title, html) for title, html in pages.items()]
     verdict_uri = save_verdict(places, stage.run, name, decision.verdict)
@@ -87,7 +87,7 @@ def decide(stage: StageUnderJudgement, settings: RolloutSettings, places: Places
 def save_verdict(places: Places, run: str, name: str, verdict: Verdict) -> str:
     """Record a verdict; returns its URI. Judging again writes the same name again."""
     uri = places.object("verdicts", run, f"{name}.json")
-    _write(uri, verdict.to_json().encode())
+    objects_store.write_bytes(uri, verdict.to_json().encode())
     return uri
 
 
@@ -133,16 +133,5 @@ def _replay(
 
 def _save_page(places: Places, run: str, name: str, title: str, html: str) -> str:
     uri = places.object("reports", run, f"{name}-{title.replace(' ', '-')}.html")
-    _write(uri, html.encode())
+    objects_store.write_bytes(uri, html.encode())
     return uri
-
-
-def _exists(uri: str) -> bool:
-    filesystem, path = url_to_fs(uri)
-    return bool(filesystem.exists(path))
-
-
-def _write(uri: str, data: bytes) -> None:
-    filesystem, path = url_to_fs(uri)
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    filesystem.pipe_file(path, data)
