@@ -35,12 +35,12 @@ if [ -z "$${SSL_CERT_FILE:-}" ] && [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo up bench lock clean print-install-command chromium FORCE
+.PHONY: help install check test test-infra test-cluster demo up bench lock images clean print-install-command programs FORCE
 
 help: ## print the targets
 	@echo "chexpert: chest X-ray triage. Research use, not for diagnosis."
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv from requirements.lock; TORCH_BACKEND=cpu|auto|cu130 chooses a torch, PYTHON= a Python
 
@@ -86,8 +86,14 @@ check: $(INSTALLED) ## format, lint, types, layers, and the rules of the house
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/house
 
-test: $(INSTALLED) chromium ## run all tests; ARGS= goes to pytest
+test: $(INSTALLED) programs ## run all tests; ARGS= goes to pytest
 	$(BIN)/pytest -q -n 2 $(ARGS)
+
+test-infra: $(INSTALLED) ## check charts, kustomizations, workflows and policies without a cluster (part of make test)
+	$(BIN)/pytest -q tests/charts tests/infra $(ARGS)
+
+test-cluster: $(INSTALLED) ## install into the cluster of KUBECONFIG, try everything there, take it away; settings in docs/cluster.md
+	CLUSTER_TESTS=1 PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -v -s tests/cluster $(ARGS)
 
 demo: $(INSTALLED) ## run the main job; DATA= TRAFFIC= folders, FAULT= plants one, ONCE=1 exits at the end
 	$(strip $(BIN)/chexpert demo $(if $(DATA),--data $(DATA)) $(if $(TRAFFIC),--traffic $(TRAFFIC)) \
@@ -104,16 +110,29 @@ lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml; ARGS=--u
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		$(addprefix --no-emit-package=,$(CUDA)) $(ARGS) --output-file requirements.lock pyproject.toml
 
+images: ## build container images; IMAGES="serve web" some of them, IMAGE_REGISTRY= pushes (docs/images.md)
+	$(or $(wildcard $(BIN)/python),python3) images/build.py $(IMAGES)
+
 clean: ## remove what runs and tools left behind; the environment stays
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The site's pages are tested in Debian's Chromium. Not there and not to be had: those tests say so and are skipped.
-chromium:
-	@if command -v chromium >/dev/null; then :; \
+# The site's pages are tested in Debian's Chromium and its tables on Debian's PostgreSQL. Not there and not to be had:
+# those tests say so and are skipped. Of PostgreSQL only the programs are wanted: no server is to start by itself.
+programs:
+	@missing=; \
+	command -v chromium >/dev/null || missing="chromium fonts-dejavu-core"; \
+	{ command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null </dev/null \
-			|| echo "chromium could not be installed: browser tests will be skipped"; \
-	else echo "no chromium here: browser tests will be skipped (apt-get install chromium, as root)"; fi
+		mkdir -p /etc/postgresql-common; \
+		[ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf; \
+		apt-get update -qq >/dev/null </dev/null; \
+		: one by one, as Ubuntu has no chromium package; \
+		for package in $$missing; do \
+			apt-get install -y -qq --no-install-recommends $$package >/dev/null </dev/null \
+				|| echo "$$package could not be installed: its tests will be skipped"; \
+		done; \
+	else echo "not here: $$missing; their tests will be skipped (apt-get install them, as root)"; fi
 
 FORCE:

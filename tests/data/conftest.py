@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexpert.data import sources
 from chexpert.data.chexpert_csv import COLUMNS
 from chexpert.data.manifest import Manifest
 from chexpert.domain.events import LabelEvent
@@ -22,6 +23,19 @@ def write_image(path: Path, seed: int | list[int], side: int = 24) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def addresses(manifest: Manifest) -> list[str]:
+    return [str(address) for address in manifest.column("image_path")]
+
+
+def same_elsewhere(here: Path, uri: str) -> Manifest:
+    """The manifest from `uri`, seen to say of each image what the folder's says."""
+    local, remote = sources.read(here)[0], sources.read(uri)[0]
+    assert remote.digest == local.digest
+    tails = [Path(address).relative_to(here).as_posix() for address in addresses(local)]
+    assert addresses(remote) == [f"{uri}/{tail}" for tail in tails]
+    return remote
 
 
 @pytest.fixture
@@ -102,3 +116,14 @@ def event() -> Callable[..., LabelEvent]:
         return LabelEvent(**{**given, **changes})
 
     return build
+
+
+@pytest.fixture
+def two_tables(chexpert_folder: Callable[..., Path], csv_row: Callable[..., list[str]]) -> Path:
+    """Six training and two validation images."""
+    train = [csv_row(f"CheXpert-v1.0-small/train/patient0000{n}/study1/view1_frontal.jpg") for n in range(6)]
+    valid = [csv_row(f"CheXpert-v1.0-small/valid/patient6454{n}/study1/view1_frontal.jpg") for n in range(2)]
+    root = chexpert_folder({"train": train, "valid": valid})
+    for seed, path in enumerate(sorted((root / "valid").rglob("*.jpg"))):
+        write_image(path, [9, seed])
+    return root

@@ -25,6 +25,17 @@ def test_from_nothing_to_shards(tmp_path: Path) -> None:
     assert written.split()[-1] == run("show", manifest).split()[-1]
 
 
+def test_a_folder_goes_to_a_store_and_is_read_there(tmp_path: Path) -> None:
+    """Upload, then manifest of the URI: the digest is that of the folder."""
+    folder, uri = tmp_path / "phantoms", "memory://test-commands/phantoms"
+    run("synth", folder, "--train-patients", 6, "--valid-patients", 2)
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    assert f"{files} files verified, {files} of them sent now" in run("upload", folder, uri)
+    assert f"{files} files verified, 0 of them sent now" in run("upload", folder, uri)
+    local, remote = (run("manifest", source, tmp_path / "m.parquet").split()[-1] for source in (folder, uri))
+    assert remote == local
+
+
 def test_a_refused_file_is_one_line_and_no_failure(tmp_path: Path) -> None:
     """The run goes on; the line names file and reason."""
     folder, manifest = tmp_path / "phantoms", tmp_path / "manifest.parquet"

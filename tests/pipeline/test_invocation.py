@@ -1,5 +1,6 @@
 """One call of a step: its arguments, its exit code, and what it leaves behind."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -165,3 +166,29 @@ def test_missing_artifact_says_where(tmp_path: Path) -> None:
     """The error carries step, name and path as its arguments."""
     error = MissingArtifact("train", "manifest", tmp_path / "manifest")
     assert (error.step, error.name, error.path) == ("train", "manifest", tmp_path / "manifest")
+
+
+def test_a_step_ended_from_outside_is_to_be_tried_again(tmp_path: Path) -> None:
+    """SIGTERM, as of a drained node or a deleted pod, is exit 75 with a word, whatever the step catches."""
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "from chexpert.pipeline.invocation import main\n"
+        "from chexpert.pipeline.step import StepDeclaration\n"
+        "def run(context):\n"
+        "    print('begun', flush=True)\n"
+        "    try:\n"
+        "        time.sleep(60)\n"
+        "    except Exception:\n"
+        "        time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    raise SystemExit(main(['slow'], {}, {'slow': StepDeclaration('slow', 'slow:run')}))\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "slow.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        assert process.wait(20) == 75
+        assert process.stderr.read() == "try again: ended by SIGTERM\n"

@@ -159,7 +159,7 @@ def test_a_refused_bundle_is_not_registered(release: Release, gate: str) -> None
 
 def test_staging_that_does_not_serve_is_told_in_time(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the merge nobody answers: an error to try again, naming address and version, and no alias moves."""
-    monkeypatch.setattr(stage, "WAIT_S", 0.3)
+    monkeypatch.setattr(stage.StageSettings, "of", lambda _: stage.StageSettings(wait_s=0.3))
     context = release.staging()
     version = json.loads(context.input("version").read_text())["version"]
     began = time.monotonic()

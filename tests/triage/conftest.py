@@ -1,9 +1,7 @@
 """A site on a temporary SQLite file and folder, real images, and a real server."""
 
-import threading
-import time
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -12,12 +10,16 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
-from chexpert.triage.app import create_app
+from chexpert.triage.passwords import PasswordHash
 from chexpert.triage.settings import SiteSettings
 from chexpert.triage.site import Site, open_site
+from real_stores import postgres_server  # noqa: F401  a fixture
+from sites import served
+
+PASSWORD = "correct horse"  # noqa: S105  of the users made here
 
 
 class Hand:
@@ -66,32 +68,35 @@ def site(settings: SiteSettings, clock: Hand) -> Iterator[Site]:
     opened.database.close()
 
 
-@contextmanager
-def _served(settings: SiteSettings, clock: Callable[[], datetime] | None = None) -> Iterator[httpx.Client]:
-    app = create_app(settings, clock=clock) if clock else create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """A users' file: ada reads, tom uploads, root does both, all with PASSWORD. Its hashes are cheap ones."""
+    blank = PasswordHash(b"salt", bytes(32), n=2, p=1)
+    text = replace(blank, digest=blank.derive(PASSWORD)).to_text()
+    names = {"ada": "radiologist", "tom": "technician", "root": "admin"}
+    file = tmp_path / "users"
+    file.write_text("".join(f"{name}:{role}:{text}\n" for name, role in names.items()))
+    return file
 
 
 @pytest.fixture
 def serve() -> Callable[..., object]:
     """Serve settings on a free port; a context manager that gives a client."""
-    return _served
+    return served
 
 
 @pytest.fixture
 def client(settings: SiteSettings, clock: Hand) -> Iterator[httpx.Client]:
-    with _served(replace(settings, file_bytes_max=200_000, request_bytes_max=400_000), clock) as opened:
+    with served(replace(settings, file_bytes_max=200_000, request_bytes_max=400_000), clock) as opened:
         yield opened
 
 

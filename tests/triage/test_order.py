@@ -42,8 +42,19 @@ entries = st.lists(
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     opened = Database(f"sqlite:///{tmp_path_factory.mktemp('order') / 'site.sqlite'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Both dialects; PostgreSQL only where it can be started."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite")
+        return
+    opened = Database(request.getfixturevalue("postgres_server").database())
     yield opened
     opened.close()
 
@@ -133,10 +144,10 @@ def test_search_finds_parts_of_an_accession_and_nothing_by_wildcards(database: D
         assert _pages(session, RULES[0], 5, search="%") == []
 
 
-def test_each_range_is_read_in_the_order_of_an_index(database: Database) -> None:
+def test_each_range_is_read_in_the_order_of_an_index(sqlite: Database) -> None:
     """SQLite sorts no range: every part of the union walks an index, so a page costs the same however many wait."""
     statements: list[str] = []
-    with database.write() as session:
+    with sqlite.write() as session:
         session.connection().connection.driver_connection.set_trace_callback(statements.append)  # type: ignore[union-attr]
         ranked(session, RULES[0], Query(NOW, 50))
         session.connection().connection.driver_connection.set_trace_callback(None)  # type: ignore[union-attr]

@@ -6,26 +6,38 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from chexpert.triage.errors import UnsafeHost
-from chexpert.triage.server import require_loopback
+from chexpert.triage.server import require_safe
+from chexpert.triage.settings import LoginSettings, SiteSettings
+
+LOCAL = SiteSettings(objects="memory://", database="sqlite://")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.1"])
 def test_loopback_is_served(host: str) -> None:
     """Names and addresses only this machine reaches are fine."""
-    require_loopback(host)
+    require_safe(LOCAL, host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "example.org", ""])  # noqa: S104  what must be refused
 def test_other_hosts_are_refused_without_authentication(host: str) -> None:
     """A site without authentication is not put on a network, whatever the name."""
     with pytest.raises(UnsafeHost, match="no authentication"):
-        require_loopback(host)
+        require_safe(LOCAL, host)
+
+
+def test_a_site_with_users_needs_a_name_beyond_loopback() -> None:
+    """With users and a public URL any address is fine; without the URL the site would refuse every browser."""
+    login = LoginSettings(Path("users"), "k" * 32)
+    require_safe(replace(LOCAL, login=login, public_url="https://triage.example.org"), "0.0.0.0")  # noqa: S104
+    with pytest.raises(UnsafeHost, match="by which name"):
+        require_safe(replace(LOCAL, login=login), "0.0.0.0")  # noqa: S104
 
 
 def _start(tmp_path: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ No logic here. Heavy imports happen inside the commands, so that `chexpert --hel
 
 __all__ = [
     "data",
+    "doctor",
     "gitops",
     "local",
     "main",
@@ -15,4 +16,5 @@ __all__ = [
     "simulate",
     "site",
     "step",
+    "users",
 ]

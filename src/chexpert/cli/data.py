@@ -1,4 +1,4 @@
-"""`chexpert data`: phantoms, manifests, shards."""
+"""`chexpert data`: phantoms, uploads, manifests, shards."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,9 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
 
-SourceArgument = Annotated[Path, typer.Argument(help="CheXpert folder, or a folder with labels.csv.")]
+SourceArgument = Annotated[
+    str, typer.Argument(help="CheXpert folder, or a folder with labels.csv: a path or an fsspec URI.")
+]
 ManifestArgument = Annotated[str, typer.Argument(help="manifest.parquet: a path or an fsspec URI.")]
 
 
@@ -47,6 +49,20 @@ def synth(
     typer.echo(
         f"{folder}: {train_patients} training and {valid_patients} validation patients; truth.csv has all labels"
     )
+
+
+@app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of images and their tables.")],
+    uri: Annotated[str, typer.Argument(help="Where to in object storage, such as s3://chexpert/uploads.")],
+) -> None:
+    """Copy a folder to object storage, verified; goes on after a kill."""
+    from chexpert.data.upload import upload as upload_folder
+
+    with _bar("files") as progress:
+        uploaded = upload_folder(folder, uri, progress=progress)
+    megabytes = uploaded.sent_bytes / 1e6
+    typer.echo(f"{uri}: {uploaded.files} files verified, {uploaded.sent} of them sent now ({megabytes:.1f} MB)")
 
 
 @app.command()

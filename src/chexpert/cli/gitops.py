@@ -1,6 +1,7 @@
 """`chexpert pr`: promotions that wait for a person."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,3 +70,29 @@ def close(identity: IdentityArgument) -> None:
         request = requests.get(identity)
         requests.close(request)
     typer.echo(f"closed {request.identity}")
+
+
+@app.command()
+def check(
+    before: Annotated[str, typer.Argument(help="Revision that is served now, such as origin/main.")] = "",
+    after: Annotated[str, typer.Argument(help="Revision that would be.")] = "HEAD",
+    *,
+    repository: Annotated[Path, typer.Option(help="Clone or bare repository.")] = Path(),
+    hook: Annotated[bool, typer.Option(help="Read git's pre-receive lines from standard input instead.")] = False,
+    branch: Annotated[str, typer.Option(help="With --hook: the branch that environments follow.")] = "main",
+) -> None:
+    """Judge what a push or merge changes of the environments' files; exit 3 where one may not be merged."""
+    import sys
+
+    from chexpert.domain.errors import InputError
+    from chexpert.gitops.pushes import check_push, pushed_to
+
+    if not hook and not before:
+        msg = "say which revision is served now: chexpert pr check origin/main HEAD"
+        raise InputError(msg)
+    pairs = list(pushed_to(sys.stdin, branch)) if hook else [(before, after)]
+    verdicts = [verdict for old, new in pairs for verdict in check_push(repository, old, new)]
+    for verdict in verdicts:
+        typer.echo(f"{verdict.subject}: {'; '.join(verdict.reasons)}")
+    if any(not verdict.passed for verdict in verdicts):
+        raise typer.Exit(3)

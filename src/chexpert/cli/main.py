@@ -1,11 +1,12 @@
 """The command `chexpert`: joins the groups, and turns errors raised on purpose into one line and an exit code."""
 
+import os
 import sys
 
 import typer
 from rich.console import Console
 
-from chexpert.cli import data, gitops, local, pipeline, registry, rollout, serve, simulate, site, step
+from chexpert.cli import data, doctor, gitops, local, pipeline, registry, rollout, serve, simulate, site, step, users
 from chexpert.domain.errors import ChexpertError, RefusedError, RetryableError
 
 __all__ = ["app", "run"]
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for group in (local, serve, site, step):
+for group in (local, doctor, serve, site, step):
     app.add_typer(group.app)
 app.add_typer(data.app, name="data")
 app.add_typer(pipeline.app, name="pipeline")
@@ -27,10 +28,13 @@ app.add_typer(registry.app, name="registry")
 app.add_typer(gitops.app, name="pr")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(simulate.app, name="simulate")
+app.add_typer(users.app, name="users")
 
 
 def run() -> None:
     """Entry point of the installed command."""
+    # Read when it is imported, here or in a process started from here: ONNX Runtime reports its use to its maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app()
     except RefusedError as error:

@@ -1,23 +1,32 @@
-"""`chexpert pipeline`: run, draw and check the workflows under argo/workflows on this machine."""
+"""`chexpert pipeline`: run and check the workflows under argo/workflows here, submit and watch them on a cluster."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from chexpert.cluster.workflows import Workflows
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Run, draw and check an Argo workflow on this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Argo workflows: run, graph and check on this machine; submit, watch and logs on a cluster.",
+    no_args_is_help=True,
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Such as argo/workflows/continuous-x.yaml.")]
+ParameterOption = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the workflow; repeatable.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Name of a workflow on the cluster.")]
+NamespaceOption = Annotated[
+    str, typer.Option(envvar="ARGO_NAMESPACE", help="Of the workflows; default: the one of the kubeconfig's context.")
+]
 
 
 @app.command()
 def run(
     file: FileArgument,
-    parameter: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the workflow; repeatable.")
-    ] = None,
+    parameter: ParameterOption = None,
     run_folder: Annotated[Path | None, typer.Option(help="An earlier one goes on; default: a new one.")] = None,
     max_parallel: Annotated[int, typer.Option(min=1, help="How many steps may run at once.")] = 2,
     preload: Annotated[bool, typer.Option(help="Import slow modules once, for all steps.")] = True,
@@ -102,8 +111,90 @@ def check(
         for problem in problems:
             console.print(f"{file}:{problem.line}: {problem.message}")
         if not problems:
-            console.print(f"{file}: {len(workflow.tasks())} steps, no problems")
+            where = ", runs on a cluster only" if workflow.needs_cluster else ""
+            console.print(f"{file}: {len(workflow.tasks())} steps, no problems{where}")
     raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def submit(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A template in the cluster, or a file here.")],
+    parameter: ParameterOption = None,
+    namespace: NamespaceOption = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Then watch it to its end.")] = False,
+) -> None:
+    """Run a workflow on a cluster and print the run's name: through ARGO_SERVER where it is set, else KUBECONFIG."""
+    from chexpert.cluster.manifests import of_file
+    from chexpert.cluster.workflows import submit as submit_source
+    from chexpert.cluster.workflows import submit_named
+
+    workflows, values = _workflows(namespace), _pairs(parameter or [])
+    if Path(source).is_file() or source.endswith((".yaml", ".yml")):
+        name = submit_source(workflows, of_file(Path(source)), values)
+    else:
+        name = submit_named(workflows, source, values)
+    typer.echo(name)
+    if watch:
+        _watch(workflows, name)
+
+
+@app.command()
+def watch(run: RunArgument, namespace: NamespaceOption = "") -> None:
+    """Show a run's steps until it has ended: exit 0 succeeded, 3 refused by a gate, 1 failed."""
+    _watch(_workflows(namespace), run)
+
+
+@app.command()
+def logs(
+    run: RunArgument,
+    step: Annotated[str, typer.Option(help="Of one step; default: all.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    namespace: NamespaceOption = "",
+) -> None:
+    """Print what the steps of a run print."""
+    from chexpert.cluster import logs as cluster_logs
+
+    def sink(name: str, line: str) -> None:
+        typer.echo(line if step else f"{name}: {line}")
+
+    read = cluster_logs.follow if follow else cluster_logs.show
+    read(_workflows(namespace), run, step, sink)
+
+
+def _workflows(namespace: str) -> "Workflows":
+    import os
+
+    if os.environ.get("ARGO_SERVER"):
+        from chexpert.cluster.argo_server import ArgoServer
+
+        return ArgoServer.connect(os.environ, namespace or "default")
+    from chexpert.cluster.connection import KubernetesApi
+    from chexpert.cluster.workflows import KubernetesWorkflows
+
+    api = KubernetesApi.connect()
+    return KubernetesWorkflows(api, namespace or api.namespace)
+
+
+def _watch(workflows: "Workflows", name: str) -> None:
+    import os
+
+    from rich.console import Console
+
+    from chexpert.cluster.display import RunDisplay, ending
+    from chexpert.cluster.logs import reasons, tail
+    from chexpert.cluster.workflows import watch as watch_run
+    from chexpert.domain.places import Places
+
+    console = Console(highlight=False, soft_wrap=True)
+    with RunDisplay(console) as display:
+        run = watch_run(workflows, name, display)
+    if said := tail(workflows, run):
+        console.print(said, markup=False)
+    for step, lines in reasons(workflows, run, Places.from_environment(os.environ)).items():
+        for line in lines:
+            console.print(f"{step} refused: {line}", markup=False)
+    console.print(ending(run), markup=False)
+    raise typer.Exit(run.exit_code)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -42,13 +42,14 @@ def advance(
     """Do at most one thing, and say what. Call it again, by a timer or by hand, until it has nothing to do."""
     from datetime import UTC, datetime
 
+    from chexpert.cluster.routing import connect
     from chexpert.domain.places import Places
     from chexpert.pipeline.rollout import Merge, Profile, RolloutSettings
     from chexpert.pipeline.rollout import advance as step
 
     places = Places.from_environment(os.environ)
     settings = RolloutSettings.of(Profile.named(profile), merge=Merge.named(merge)).connected(places, os.environ)
-    event = step(environment, settings, places, now=datetime.now(UTC))
+    event = step(environment, settings, places, now=datetime.now(UTC), routing=connect(places))
     if event is None:
         typer.echo("nothing to do now")
         return

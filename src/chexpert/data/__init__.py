@@ -5,6 +5,7 @@ never a training row, and whatever is left out is named with its reason.
 """
 
 __all__ = [
+    "checksum_record",
     "checksums",
     "chexpert_csv",
     "columns",
@@ -18,10 +19,15 @@ __all__ = [
     "phantom_folder",
     "phantoms",
     "pixels",
+    "s3",
     "shard_build",
     "shard_files",
+    "shard_plan",
     "shards",
+    "source_folder",
     "sources",
     "splits",
+    "stored",
     "summary",
+    "upload",
 ]

@@ -1,4 +1,4 @@
-"""CheXpert v1.0 on disk: train.csv and valid.csv beside the folders train and valid.
+"""CheXpert v1.0: train.csv and valid.csv beside the folders train and valid.
 
 Both releases (prefix `CheXpert-v1.0/` and `CheXpert-v1.0-small/`) and mirrors that strip or add a prefix are read: only
 `patient…/study…/view….jpg` counts. Odd rows (age 0, sex Unknown, projection LL) are kept, and said so in `odd`.
@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from chexpert.data import checksums, splits
+from chexpert.data import splits
 from chexpert.data.errors import UnreadableData
 from chexpert.data.manifest import Manifest
+from chexpert.data.source_folder import SourceFolder, open_folder
 from chexpert.domain.observations import OBSERVATIONS
 
 __all__ = ["COLUMNS", "FILES", "read"]
@@ -32,7 +33,7 @@ _SEXES: Final = {"Male": "M", "Female": "F"}
 
 
 def read(
-    folder: Path | str,
+    folder: SourceFolder | Path | str,
     *,
     source: str = "",
     licence: str = "unknown",
@@ -41,7 +42,7 @@ def read(
     """Read a CheXpert folder, or the folder that holds it.
 
     Args:
-        folder: with train.csv, valid.csv or both.
+        folder: path or fsspec URI, with train.csv, valid.csv or both.
         source: name of the data; empty: the folder's name.
         licence: of the images.
         progress: called with files checked and their number.
@@ -52,77 +53,78 @@ def read(
 
     Raises:
         UnreadableData: which file, row and column, and what is wrong.
+        SourceUnavailable: the object store does not answer.
     """
-    root = _root(Path(folder).resolve())
-    tables = [_read_file(root / name) for name in FILES if (root / name).exists()]
+    root = _root(open_folder(folder))
+    tables = [_read_file(root, name) for name in FILES if root.has(name)]
     rows = pa.concat_tables(tables)
     paths = rows.column("image_path").to_pylist()
     columns: dict[str, Any] = {name: rows.column(name).combine_chunks() for name in rows.column_names}
-    columns["sha256"] = checksums.of_files([Path(path) for path in paths], progress)
+    columns["sha256"] = root.sha256(paths, progress)
     columns |= {"source": source or root.name, "licence": licence}
     return Manifest.of(columns, len(paths))
 
 
-def _root(folder: Path) -> Path:
-    candidates = [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
-    for candidate in candidates:
-        if any((candidate / name).exists() for name in FILES):
+def _root(folder: SourceFolder) -> SourceFolder:
+    for candidate in (folder, *folder.folders()):
+        if any(candidate.has(name) for name in FILES):
             return candidate
-    raise UnreadableData(str(folder), reason=f"neither {' nor '.join(FILES)} in it or in a folder of it")
+    raise UnreadableData(folder.address, reason=f"neither {' nor '.join(FILES)} in it or in a folder of it")
 
 
-def _read_file(path: Path) -> pa.Table:
+def _read_file(root: SourceFolder, name: str) -> pa.Table:
+    uri = root.address_of(name)
     text = pa.csv.ConvertOptions(
         column_types={name: pa.string() for name in COLUMNS[:5]} | {name: pa.float64() for name in COLUMNS[5:]},
         null_values=[""],
         strings_can_be_null=False,
     )
     try:
-        rows = pa.csv.read_csv(path, convert_options=text)
+        rows = pa.csv.read_csv(pa.BufferReader(root.read(name)), convert_options=text)
     except pa.ArrowInvalid as error:
-        raise UnreadableData(str(path), reason=str(error).splitlines()[0]) from error
-    if missing := [name for name in COLUMNS if name not in rows.column_names]:
-        raise UnreadableData(str(path), reason=f"columns {', '.join(missing)} are missing")
+        raise UnreadableData(uri, reason=str(error).splitlines()[0]) from error
+    if missing := [column for column in COLUMNS if column not in rows.column_names]:
+        raise UnreadableData(uri, reason=f"columns {', '.join(missing)} are missing")
     parts = pc.extract_regex(rows.column("Path").combine_chunks(), _PATH)
-    _refuse_first(path, pc.is_null(parts).to_numpy(False), rows.column("Path"), "Path", "has no patient/study/view")
+    _refuse_first(uri, pc.is_null(parts).to_numpy(False), rows.column("Path"), "Path", "has no patient/study/view")
     patients = parts.field("patient")
     studies = pc.binary_join_element_wise(patients, parts.field("study"), "/")
     tails = pc.binary_join_element_wise(studies, parts.field("file"), "/")
-    split = path.stem
+    split = name.removesuffix(".csv")
     columns: dict[str, Any] = {
-        "image_path": pc.binary_join_element_wise(str(_images(path, tails)), tails, "/"),
+        "image_path": pc.binary_join_element_wise(_images(root, split, tails), tails, "/"),
         "patient": patients,
         "study": studies,
         "view": pc.utf8_lower(rows.column("Frontal/Lateral")).combine_chunks(),
         "projection": rows.column("AP/PA").combine_chunks(),
         "sex": pa.array([_SEXES.get(sex, "") for sex in rows.column("Sex").to_pylist()]),
-        "age": _ages(path, rows.column("Age")),
+        "age": _ages(uri, rows.column("Age")),
         "split": "valid" if split == "valid" else splits.assign(patients.to_pylist()),
         "odd": _odd(rows),
     }
-    columns |= {str(o): _labels(path, rows.column(str(o)), str(o)) for o in OBSERVATIONS}
+    columns |= {str(o): _labels(uri, rows.column(str(o)), str(o)) for o in OBSERVATIONS}
     return Manifest.of(columns, rows.num_rows).table
 
 
-def _images(path: Path, tails: pa.Array) -> Path:
-    """Folder in which the first image lies: <root>/train, or <root> in mirrors without it."""
-    beside = path.with_suffix("")
+def _images(root: SourceFolder, split: str, tails: pa.Array) -> str:
+    """Address of the folder in which the first image lies: <root>/train, or <root> in mirrors without it."""
     first = tails[0].as_py() if len(tails) else ""
-    return path.parent if not (beside / first).exists() and (path.parent / first).exists() else beside
+    bare = not root.has(f"{split}/{first}") and root.has(first)
+    return root.address if bare else root.address_of(split)
 
 
-def _labels(path: Path, column: pa.ChunkedArray, name: str) -> pa.Array:
+def _labels(uri: str, column: pa.ChunkedArray, name: str) -> pa.Array:
     values = column.to_numpy()
     _refuse_first(
-        path, ~(np.isin(values, (1.0, 0.0, -1.0)) | np.isnan(values)), column, name, "is not 1, 0, -1 or blank"
+        uri, ~(np.isin(values, (1.0, 0.0, -1.0)) | np.isnan(values)), column, name, "is not 1, 0, -1 or blank"
     )
     return pc.cast(column, pa.int8()).combine_chunks()
 
 
-def _ages(path: Path, column: pa.ChunkedArray) -> pa.Array:
+def _ages(uri: str, column: pa.ChunkedArray) -> pa.Array:
     known = pc.if_else(pc.equal(column, ""), None, column).combine_chunks()
     bad = pc.fill_null(pc.invert(pc.match_substring_regex(known, r"^\d{1,3}(\.0)?$")), fill_value=False)
-    _refuse_first(path, bad.to_numpy(False), column, "Age", "is no age in years")
+    _refuse_first(uri, bad.to_numpy(False), column, "Age", "is no age in years")
     return pc.cast(pc.cast(known, pa.float64()), pa.int16())
 
 
@@ -142,8 +144,8 @@ def _remark(sex: str, age: str, view: str, projection: str) -> str:
     return "; ".join(remarks)
 
 
-def _refuse_first(path: Path, bad: NDArray[np.bool_], column: pa.ChunkedArray, name: str, wrong: str) -> None:
+def _refuse_first(uri: str, bad: NDArray[np.bool_], column: pa.ChunkedArray, name: str, wrong: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         more = f", and {bad.sum() - 1} more" if bad.sum() > 1 else ""
-        raise UnreadableData(str(path), reason=f"line {row + 2}: {name} {column[row].as_py()!r} {wrong}{more}")
+        raise UnreadableData(uri, reason=f"line {row + 2}: {name} {column[row].as_py()!r} {wrong}{more}")

@@ -1,5 +1,6 @@
 """Reading and writing whole objects by fsspec URI, each write visible only when complete."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-__all__ = ["child", "exists", "find", "local_path", "read_bytes", "staged", "write_bytes"]
+__all__ = ["child", "download", "exists", "find", "is_reachable", "local_path", "read_bytes", "staged", "write_bytes"]
 
 
 def local_path(uri: str) -> Path | None:
@@ -30,11 +31,30 @@ def exists(uri: str) -> bool:
     return bool(fs.exists(path))
 
 
+def is_reachable(uri: str) -> bool:
+    """Whether objects can be put below `uri` now, as far as that is known without putting one."""
+    fs, path = _locate(uri)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            fs.makedirs(path, exist_ok=True)
+            return os.access(path, os.W_OK)
+        return bool(fs.exists(path.partition("/")[0]))  # the bucket: below it there need not be anything yet
+    except OSError:
+        return False
+
+
 def read_bytes(uri: str) -> bytes:
     """The whole object; FileNotFoundError where there is none."""
     fs, path = _locate(uri)
     data: bytes = fs.cat_file(path)
     return data
+
+
+def download(uri: str, path: Path) -> None:
+    """Bring an object to this machine without holding it in memory; `path` appears when it is complete."""
+    fs, source = _locate(uri)
+    with staged(str(path)) as file:
+        fs.get_file(source, str(file))
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -63,16 +83,12 @@ def staged(uri: str) -> Iterator[Path]:
         with TemporaryDirectory(prefix="chexpert-") as folder:
             file = Path(folder) / "object"
             yield file
-            fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 - fsspec has no public name for it
             fs.put_file(str(file), path)
 
 
 def find(uri: str, suffix: str) -> list[str]:
     """URIs of all objects below `uri` whose name ends with `suffix`, sorted; none where nothing is there."""
     fs, path = _locate(uri)
-    if not fs.exists(path):
-        return []
-    fs.invalidate_cache(path)
     found = sorted(
         name for name in fs.find(path) if name.endswith(suffix) and not name.rpartition("/")[2].startswith(".")
     )

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexpert.data import objects
-from chexpert.data.manifest import Manifest
+from chexpert.data.errors import UnreadableData
 from chexpert.data.pixels import fill
 from chexpert.data.shard_files import Index, Shard, digest_of_file
-from chexpert.domain.digests import of_value
+from chexpert.data.shard_plan import ShardPlan, Source
 from chexpert.imaging.preprocess import PreprocessSpec
 
-__all__ = ["Known", "build_shards"]
+__all__ = ["Known", "build_shards", "join_shards"]
 
 Known = tuple[Callable[[Sequence[str]], NDArray[np.bool_]], Callable[[Sequence[str]], NDArray[np.uint8]]]
 """Which images have pixels already, and their pixels (n, 1, H, W)."""
@@ -32,40 +32,53 @@ _WORTH_STARTING_S: Final = 4.0
 
 _MISSING: Final = "no such file"
 
-_Source = tuple[str, str]
-"""Address and checksum of an image."""
-
-_Chunk = tuple[int, Sequence[_Source]]
+_Chunk = tuple[int, Sequence[Source]]
 """First slot, and the images of it and its neighbours."""
 
 
 def build_shards(
-    manifest: Manifest,
+    plan: ShardPlan,
+    numbers: Sequence[int],
     target_uri: str,
     spec: PreprocessSpec,
     *,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
     known: Known | None,
-    capacity: int,
-) -> dict[str, str]:
-    """Write all shards and shards.json. Returns image checksum to reason, for those refused."""
-    images: dict[str, str] = {}
-    for sha256, uri in zip(manifest.column("sha256"), manifest.column("image_path"), strict=True):
-        images.setdefault(sha256, uri)
-    reasons = {"": _MISSING} if images.pop("", None) is not None else {}
-    order = list(images)
-    report = _Progress(progress, len(order))
-    shards = []
-    with _Runner(workers, len(order), spec) as runner:
+) -> None:
+    """Write these shards of a plan; those that are complete already are kept."""
+    total = sum(len(plan.shard(number)) for number in numbers)
+    report = _Progress(progress, total)
+    with _Runner(workers, total, spec) as runner:
         builder = _Builder(target_uri, spec, known, runner, report)
-        for number, start in enumerate(range(0, len(order), capacity)):
-            wanted = order[start : start + capacity]
-            shard = builder.shard(f"shard-{number:05}.npy", [(images[sha256], sha256) for sha256 in wanted])
-            shards.append(shard)
-            reasons |= {shard.images[slot]: reason for slot, reason in shard.refused.items()}
-    Index(spec.size, capacity, spec.to_dict(), {shard.file: shard.digest for shard in shards}).write(target_uri)
-    return reasons
+        for number in numbers:
+            builder.shard(plan.name(number), plan.key(number, spec), plan.shard(number))
+
+
+def join_shards(plan: ShardPlan, target_uri: str, spec: PreprocessSpec) -> tuple[Index, dict[str, str]]:
+    """Write shards.json over all shards of a plan, once each is there.
+
+    Returns:
+        The index, and image checksum to reason for those refused.
+
+    Raises:
+        UnreadableData: a shard is missing, or holds other images.
+    """
+    refused: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for number in range(plan.count):
+        name = plan.name(number)
+        try:
+            shard = Shard.read(target_uri, name)
+        except FileNotFoundError as error:
+            raise UnreadableData(target_uri, reason=f"{name} is missing: build it before they are joined") from error
+        if shard.key != plan.key(number, spec):
+            raise UnreadableData(target_uri, reason=f"{name} holds other images than this manifest, or other pixels")
+        digests[name] = shard.digest
+        refused |= {shard.images[slot]: reason for slot, reason in shard.refused.items()}
+    index = Index(spec.size, plan.capacity, spec.to_dict(), digests)
+    index.write(target_uri)
+    return index, plan.reasons(refused, _MISSING)
 
 
 class _Progress:
@@ -92,27 +105,25 @@ class _Builder:
     runner: "_Runner"
     report: _Progress
 
-    def shard(self, name: str, images: Sequence[_Source]) -> Shard:
-        """The shard of these images: that of an earlier run if it is complete, else written now."""
-        key = of_value([self.spec.digest, [sha256 for _, sha256 in images]])
-        shard = self._complete(name, key)
-        if shard is not None:
+    def shard(self, name: str, key: str, images: Sequence[Source]) -> None:
+        """Keep the shard of an earlier run if it is complete, else write it now."""
+        if self._complete(name, key):
             self.report.add(len(images))
-            return shard
-        return self._write(name, key, images)
+        else:
+            self._write(name, key, images)
 
-    def _complete(self, name: str, key: str) -> Shard | None:
+    def _complete(self, name: str, key: str) -> bool:
         try:
             shard = Shard.read(self.target_uri, name)
         except FileNotFoundError:
-            return None
+            return False
         uri = objects.child(self.target_uri, name)
         if shard.key != key or not objects.exists(uri):
-            return None
+            return False
         path = objects.local_path(uri)  # an object store keeps what one PUT gave it
-        return shard if path is None or digest_of_file(path) == shard.digest else None
+        return path is None or digest_of_file(path) == shard.digest
 
-    def _write(self, name: str, key: str, images: Sequence[_Source]) -> Shard:
+    def _write(self, name: str, key: str, images: Sequence[Source]) -> None:
         refused: dict[int, str] = {}
         with objects.staged(objects.child(self.target_uri, name)) as file:
             # Processes write into this file at their slots: no pixels travel between them.
@@ -127,12 +138,10 @@ class _Builder:
             slots.flush()
             del slots
             digest = digest_of_file(file)
-        shard = Shard(name, key, digest, tuple(sha256 for _, sha256 in images), refused)
-        shard.write(self.target_uri)
-        return shard
+        Shard(name, key, digest, tuple(sha256 for _, sha256 in images), refused).write(self.target_uri)
 
 
-def _copy_known(slots: NDArray[np.uint8], images: Sequence[_Source], known: Known | None) -> NDArray[np.int64]:
+def _copy_known(slots: NDArray[np.uint8], images: Sequence[Source], known: Known | None) -> NDArray[np.int64]:
     """Copy pixels that exist elsewhere; returns the slots still to render."""
     keys = [sha256 for _, sha256 in images]
     if known is None:
@@ -147,7 +156,7 @@ def _copy_known(slots: NDArray[np.uint8], images: Sequence[_Source], known: Know
 
 def _chunks(
     todo: NDArray[np.int64],
-    images: Sequence[_Source],
+    images: Sequence[Source],
 ) -> Iterator[_Chunk]:
     """First slot and images of each run of neighbouring slots, at most _CHUNK long."""
     breaks = np.flatnonzero(np.diff(todo) != 1) + 1

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from chexpert.data import objects
 from chexpert.data.errors import MissingPixels, Refusal, UnreadableData
 from chexpert.data.manifest import Manifest
-from chexpert.data.shard_build import build_shards
+from chexpert.data.shard_build import Known, build_shards, join_shards
 from chexpert.data.shard_files import CAPACITY, Index, Shard, digest_of_file
+from chexpert.data.shard_plan import ShardPlan
 from chexpert.imaging.preprocess import PreprocessSpec
 
-__all__ = ["Refusal", "Shards", "build"]
+__all__ = ["Joined", "Refusal", "Shards", "build", "build_part", "count", "join"]
 
 
 class Shards:
@@ -130,16 +132,58 @@ def build(
     Returns:
         The manifest without refused rows, the shards, and one refusal for each row left out.
     """
-    known = reuse if reuse is not None and reuse.spec == spec else None
-    reasons = build_shards(
-        manifest,
-        target_uri,
-        spec,
-        workers=workers,
-        progress=progress,
-        known=(known.contains, lambda keys: known.take(known.find(keys))) if known else None,
-        capacity=capacity,
+    plan = ShardPlan.of(manifest, capacity)
+    build_shards(
+        plan, range(plan.count), target_uri, spec, workers=workers, progress=progress, known=_known(reuse, spec)
     )
+    joined = join(manifest, target_uri, spec, capacity=capacity)
+    return joined.manifest, Shards.open(target_uri), joined.refusals
+
+
+def count(manifest: Manifest, *, capacity: int = CAPACITY) -> int:
+    """How many shards the images of a manifest make."""
+    return ShardPlan.of(manifest, capacity).count
+
+
+def build_part(
+    manifest: Manifest,
+    number: int,
+    target_uri: str,
+    spec: PreprocessSpec,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    capacity: int = CAPACITY,
+) -> None:
+    """Write one shard of a manifest, counted from 0, byte for byte as `build` does; a complete one is kept.
+
+    Raises:
+        IndexError: there is no such shard.
+    """
+    plan = ShardPlan.of(manifest, capacity)
+    build_shards(plan, [number], target_uri, spec, workers=workers, progress=progress, known=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """All shards of a manifest under one index."""
+
+    manifest: Manifest
+    """Without refused rows."""
+    uri: str
+    digest: str
+    """Of preprocessing and pixels."""
+    refusals: tuple[Refusal, ...]
+    """One for each row left out."""
+
+
+def join(manifest: Manifest, target_uri: str, spec: PreprocessSpec, *, capacity: int = CAPACITY) -> Joined:
+    """Write shards.json over the shards that `build_part` wrote; reads no pixels.
+
+    Raises:
+        UnreadableData: a shard is missing, or holds other images.
+    """
+    index, reasons = join_shards(ShardPlan.of(manifest, capacity), target_uri, spec)
     columns = zip(*(manifest.column(name) for name in ("study", "sha256", "image_path")), strict=True)
     refused = {
         row: Refusal(study, sha256, reasons[sha256], path)
@@ -147,7 +191,13 @@ def build(
         if sha256 in reasons
     }
     kept = manifest.select(np.setdiff1d(np.arange(len(manifest)), list(refused))) if refused else manifest
-    return kept, Shards.open(target_uri), tuple(refused.values())
+    return Joined(kept, target_uri, index.digest, tuple(refused.values()))
+
+
+def _known(reuse: Shards | None, spec: PreprocessSpec) -> Known | None:
+    if reuse is None or reuse.spec != spec:
+        return None
+    return reuse.contains, lambda keys: reuse.take(reuse.find(keys))
 
 
 def _copied(uri: str, index: Index, cache: Path | None) -> Path:

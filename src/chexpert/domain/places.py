@@ -35,6 +35,11 @@ class Places:
     """Base URL of the staging predictor (V2)."""
     production: str = ""
     """Base URL of the production predictor (V2)."""
+    version_url: str = ""
+    """Base URL of one version's own server, with {version} in it, for shadow replays; empty: the production predictor
+    is asked for /versions/<version>, which ours answers and KServe's router does not."""
+    inference_service: str = ""
+    """namespace/name of an environment's InferenceService, with {environment} in it; empty: not on a cluster."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -16,5 +16,6 @@ __all__ = [
     "promotion",
     "promotion_request",
     "pull_requests",
+    "pushes",
     "repository",
 ]

@@ -6,6 +6,7 @@ __all__ = [
     "AlreadyRollingOut",
     "AlreadyServed",
     "BrokenInferenceService",
+    "GitDenied",
     "GitFailed",
     "GitHubRefused",
     "GitHubUnavailable",
@@ -36,6 +37,16 @@ class GitUnavailable(RetryableError):
     def __init__(self, url: str, output: str) -> None:
         super().__init__(f"git repository {url} does not answer: {output.strip()}; is the address right and reachable?")
         self.url = url
+
+
+class GitDenied(InputError):
+    """The repository wants credentials that it was not given, or refuses those it was."""
+
+    def __init__(self, command: str, output: str) -> None:
+        super().__init__(
+            f"git {command}: {' '.join(output.split())}; set GIT_USERNAME and GIT_PASSWORD (a token) that may push"
+        )
+        self.command = command
 
 
 class PushRejected(RetryableError):

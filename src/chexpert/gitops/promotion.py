@@ -23,7 +23,9 @@ _MIN_REPLICAS: Final = 2
 _WHOLE: Final = 100
 
 
-def first(text: str, version: str, uri: str, digest: str, *, runtime: str = _RUNTIME) -> str:
+def first(
+    text: str, version: str, uri: str, digest: str, *, runtime: str = _RUNTIME, replicas: int = _MIN_REPLICAS
+) -> str:
     """Write the stable of an empty environment.
 
     Args:
@@ -32,6 +34,7 @@ def first(text: str, version: str, uri: str, digest: str, *, runtime: str = _RUN
         uri: Immutable address of the bundle.
         digest: Sha256 of its card, 64 hexadecimal digits.
         runtime: ServingRuntime, where the file names none.
+        replicas: Pods, where the file has none: an empty environment has 0 of them.
 
     Raises:
         AlreadyServed: The environment has a stable.
@@ -41,8 +44,10 @@ def first(text: str, version: str, uri: str, digest: str, *, runtime: str = _RUN
     if document.predictor.get("name"):
         raise AlreadyServed(str(document.predictor["name"]))
     if not document.predictor:
-        document.put_predictor({"minReplicas": _MIN_REPLICAS})
+        document.put_predictor({"minReplicas": replicas})
     predictor = document.predictor
+    if not predictor.get("minReplicas"):
+        predictor["minReplicas"] = replicas
     predictor.insert(0, "name", version)
     model = predictor.setdefault("model", block({}))
     for key, value in {"modelFormat": {"name": MODEL}, "runtime": runtime, "protocolVersion": "v2"}.items():

@@ -119,7 +119,7 @@ def open_promotion(  # noqa: PLR0917 - its callers read as a sentence: environme
         if any(v.name == version and v.digest == digest for v in served.versions):
             raise AlreadyServed(version)
         if served.stable is None:
-            after = promotion.first(before, version, uri, digest)
+            after = promotion.first(before, version, uri, digest, replicas=1 if direct else 2)
         elif direct:
             after = promotion.replace(before, version, uri, digest)
         else:

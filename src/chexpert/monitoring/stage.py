@@ -44,7 +44,14 @@ class Decision:
 
 
 def early(
-    gate: str, candidate: Window, stable: Window, thresholds: StageThresholds, *, started: datetime, now: datetime
+    gate: str,
+    candidate: Window,
+    stable: Window,
+    thresholds: StageThresholds,
+    *,
+    started: datetime,
+    now: datetime,
+    unrouted: Sequence[str] = (),
 ) -> Decision | None:
     """What counts alone decide, at any time: back, wait, or None when the stage is due for `judge`.
 
@@ -55,11 +62,20 @@ def early(
         thresholds: What is demanded.
         started: When the stage began.
         now: The present.
+        unrouted: Why the gateway does not give the stage's weight; empty: it does. Such a stage is not due, however
+            many answers there are, and its time limit runs all the same.
     """
     case = _Case(gate, candidate, stable, thresholds)
     failures = case.sure_failures()
+    late = now - started >= thresholds.limit
+    if unrouted:
+        if not failures and late:
+            failures += [f"not routed within {thresholds.limit}: {unrouted[0]}", *unrouted[1:]]
+        if failures:
+            return Decision(Action.BACK, case.verdict(failures))
+        return Decision(Action.WAIT, case.verdict([f"waiting: {unrouted[0]}", *unrouted[1:]]))
     short = candidate.requests < thresholds.min_requests or stable.requests < thresholds.min_stable
-    if not failures and short and now - started >= thresholds.limit:
+    if not failures and short and late:
         failures.append(f"{case.progress} within {thresholds.limit}: a canary that is not used returns")
     if failures:
         return Decision(Action.BACK, case.verdict(failures))

@@ -11,6 +11,7 @@ __all__ = [
     "graph",
     "images",
     "incumbent",
+    "ingestion",
     "invocation",
     "provenance",
     "rollout",

@@ -10,29 +10,64 @@ __all__ = ["STEPS"]
 
 _PROFILE: Final = Parameter("profile", "name of the profile that states the floors")
 
+_DELIVERY: Final = (
+    Parameter("source", "folder or URL with the images, in the CheXpert CSV layout or one folder per label"),
+    Parameter("feedback", "URL of the label events to add; empty: <objects>/feedback", default=""),
+    Parameter("size", "pixels per side of the training images"),
+    Parameter("limit", "train on at most so many images; 0: all", default="0"),
+)
+
+_TRAINING: Final = (
+    Parameter("network", "name of a network, such as small-cnn or densenet121"),
+    Parameter("epochs", "passes over the training rows; 0: as many as the network's recipe says", default="0"),
+    Parameter("seed", "of initialisation and order", default="0"),
+)
+
 _DECLARATIONS: Final = (
     StepDeclaration(
         name="ingest",
         function="chexpert.pipeline.steps.ingest:run",
-        parameters=(
-            Parameter("source", "folder or URL with the images, in the CheXpert CSV layout or one folder per label"),
-            Parameter("feedback", "URL of the label events to add; empty: <objects>/feedback", default=""),
-            Parameter("size", "pixels per side of the training images"),
-            Parameter("limit", "train on at most so many images; 0: all", default="0"),
-        ),
+        parameters=_DELIVERY,
         outputs=("manifest", "shards", "increment", VERDICT),
+    ),
+    StepDeclaration(
+        name="etl-plan",
+        function="chexpert.pipeline.steps.etl:plan",
+        parameters=(*_DELIVERY, Parameter("capacity", "images per shard, which is one task's work", default="4096")),
+        outputs=("manifest", "plan", "increment"),
+        values=("numbers",),
+    ),
+    StepDeclaration(
+        name="etl-shard",
+        function="chexpert.pipeline.steps.etl:shard",
+        parameters=(Parameter("number", "which shard, from 0"),),
+        inputs=("manifest", "plan"),
+    ),
+    StepDeclaration(
+        name="etl-join",
+        function="chexpert.pipeline.steps.etl:join",
+        inputs=("manifest", "plan"),
+        outputs=("manifest", "shards", VERDICT),
     ),
     StepDeclaration(
         name="train",
         function="chexpert.pipeline.steps.train:run",
-        parameters=(
-            Parameter("network", "name of a network, such as small-cnn or densenet121"),
-            Parameter("epochs", "passes over the training rows; 0: as many as the network's recipe says", default="0"),
-            Parameter("seed", "of initialisation and order", default="0"),
-        ),
+        parameters=_TRAINING,
         inputs=("manifest", "shards"),
         outputs=("model",),
         imports=("torch", "lightning", "timm", "mlflow"),
+    ),
+    StepDeclaration(
+        name="train-distributed",
+        function="chexpert.pipeline.steps.train:distributed",
+        parameters=(
+            *_TRAINING,
+            Parameter("manifest", "URL of manifest.parquet, as ingest and etl write it"),
+            Parameter("shards", "URL of the folder of shards"),
+            Parameter("batch", "images of one step, over all processes; 0: as the network's recipe says", default="0"),
+            Parameter("checkpoints", "URL under which a killed run goes on; empty: with the models", default=""),
+            Parameter("result", "URL of the object that names the model; empty: <objects>/trained/<run>", default=""),
+        ),
     ),
     StepDeclaration(
         name="evaluate",
@@ -73,6 +108,15 @@ _DECLARATIONS: Final = (
         function="chexpert.pipeline.steps.propose:run",
         inputs=("version", "bundle", "evaluation", "evaluate-verdict", "optimise-verdict", "load-test-verdict"),
         outputs=("pull-request",),
+    ),
+    StepDeclaration(
+        name="report",
+        function="chexpert.pipeline.steps.report:run",
+        parameters=(
+            Parameter("status", "how the workflow ended: Succeeded, Failed or Error"),
+            Parameter("failures", "what failed, as in Argo's {{workflow.failures}}; null: nothing", default="null"),
+        ),
+        outputs=("outcome",),
     ),
     StepDeclaration(
         name="advance",

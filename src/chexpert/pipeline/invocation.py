@@ -4,9 +4,13 @@ A cluster starts it in a container, the local runner in a forked child: both com
 """
 
 import argparse
+import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, Self
@@ -22,7 +26,7 @@ FAULT: Final = 1
 REFUSED: Final = 3
 """A gate refused: trying again does not help, and nothing is broken."""
 RETRY: Final = 75
-"""EX_TEMPFAIL of sysexits.h: something outside did not answer."""
+"""EX_TEMPFAIL of sysexits.h: something outside did not answer, or ended the step before its time (SIGTERM)."""
 
 PROGRESS_VARIABLE: Final = "ARGO_PROGRESS_FILE"
 """Argo reads `done/total` from the file this variable names."""
@@ -98,7 +102,8 @@ class Invocation:
 def main(arguments: Sequence[str], environment: Mapping[str, str], steps: Mapping[str, StepDeclaration]) -> int:
     """Parse and execute, tell errors on standard error, and return the exit code."""
     try:
-        Invocation.parse(arguments, steps).execute(environment)
+        with _terminable():
+            Invocation.parse(arguments, steps).execute(environment)
     except RefusedError as refusal:
         for reason in refusal.reasons:
             _say(f"refused: {reason}")
@@ -113,6 +118,28 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], steps: Mappin
         _say(traceback.format_exc().rstrip())
         return FAULT
     return DONE
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the step with RETRY: a drained node or a deleted pod says nothing against its work."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    step = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() != step:  # a worker that the step forked ends as it would have
+            os._exit(128 + number)
+        _say(f"try again: ended by {signal.Signals(number).name}")
+        raise SystemExit(RETRY)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str) -> None:

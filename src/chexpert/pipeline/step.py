@@ -123,6 +123,8 @@ class StepDeclaration:
     parameters: tuple[Parameter, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    """Output parameters: short texts that later tasks use, each written like an output artifact."""
     imports: tuple[str, ...] = ()
     """Slow modules it needs: a local runner has them, and the function's own, imported once before it forks."""
 

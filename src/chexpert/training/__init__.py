@@ -12,6 +12,7 @@ __all__ = [
     "loop",
     "module",
     "predict",
+    "processes",
     "progress",
     "settings",
     "targets",

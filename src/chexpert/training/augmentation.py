@@ -11,13 +11,17 @@ from chexpert.training.settings import Augmentation
 __all__ = ["augment"]
 
 
-def augment(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
+def augment(
+    images: Tensor, settings: Augmentation, generator: Generator, *, among: tuple[slice, int] | None = None
+) -> Tensor:
     """Rotate, scale, shift, and change contrast and brightness of each image (n, 1, H, W) in [0, 1] by its own draw.
 
-    `generator` is a CPU generator, so that a GPU draws the same.
+    `generator` is a CPU generator, so that a GPU draws the same. `among` says which images of how many these are, where
+    several processes share a batch: each gets the draw that it would have had in the whole.
     """
     count = len(images)
-    draws = torch.rand((6, count), generator=generator).mul_(2.0).sub_(1.0).to(images.device)
+    own, total = among or (slice(0, count), count)
+    draws = torch.rand((6, total), generator=generator)[:, own].mul_(2.0).sub_(1.0).to(images.device)
     angle = draws[0] * (settings.rotation_degrees * pi / 180.0)
     scale = 1.0 + draws[1] * settings.scale
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chexpert.data.shards import Shards
+from chexpert.training.processes import share
 from chexpert.training.targets import Targets
 
 __all__ = ["Batch", "Batches"]
@@ -31,23 +32,29 @@ class Batches:
         epoch: Callable[[], int],
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        """`epoch` is asked when a pass begins; `part` is (rank, world size) where several processes train."""
+        """`batch` images are a step of all processes; `part` is (rank, world size); `epoch` is asked at each pass."""
         self._shards = shards
         self._rows = rows
         self._targets = targets
         self._seed = seed
         self._epoch = epoch
-        self._count = -(-len(rows) // (batch * part[1]))
+        self._count = -(-len(rows) // batch)
         self._part = part
 
     def __len__(self) -> int:
         return self._count
 
+    def images(self, step: int) -> int:
+        """Images of a step of the pass, over all processes. Steps are of nearly equal size: none is left with one."""
+        whole = share(len(self._rows), (step, self._count))
+        return int(whole.stop - whole.start)
+
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng([self._seed, self._epoch()])
-        rank, world = self._part
-        # Parts of nearly equal size: no image is dropped, and no batch is left with one.
-        for chosen in np.array_split(rng.permutation(len(self._rows)), self._count * world)[rank::world]:
+        order = rng.permutation(len(self._rows))
+        for step in range(self._count):
+            whole = order[share(len(order), (step, self._count))]
+            chosen = whole[share(len(whole), self._part)]
             yield (
                 torch.from_numpy(self._shards.take(self._rows[chosen])),
                 torch.from_numpy(self._targets.values[chosen]),

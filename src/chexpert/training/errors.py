@@ -2,7 +2,7 @@
 
 from chexpert.domain.errors import InputError
 
-__all__ = ["NothingToTrainOn", "UnequalSizes"]
+__all__ = ["NothingToTrainOn", "TooManyProcesses", "UnequalSizes"]
 
 
 class NothingToTrainOn(InputError):
@@ -13,6 +13,17 @@ class NothingToTrainOn(InputError):
         super().__init__(f"manifest {manifest_digest[:12]} gives nothing to train on: {rows} training rows, {what}")
         self.manifest_digest = manifest_digest
         self.rows = rows
+
+
+class TooManyProcesses(InputError):
+    """A step has fewer images than there are processes: one would have none."""
+
+    def __init__(self, images: int, processes: int) -> None:
+        super().__init__(
+            f"{images} images of a step are too few for {processes} processes: raise batch, or start fewer"
+        )
+        self.images = images
+        self.processes = processes
 
 
 class UnequalSizes(InputError):

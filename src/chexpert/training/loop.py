@@ -12,10 +12,12 @@ from typing import Any, Final
 import torch
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 
 from chexpert.bundle.cpus import available_cpus
 from chexpert.training.checkpoints import StagedCheckpoints, callbacks
 from chexpert.training.module import TrainingModule
+from chexpert.training.processes import PEER_S
 from chexpert.training.progress import Progress, Run, Step
 from chexpert.training.settings import TrainingSettings
 
@@ -74,7 +76,8 @@ def trainer(settings: TrainingSettings, checkpoints_uri: str, reporter: Reporter
         accelerator="auto",
         devices=local,
         num_nodes=int(os.environ["WORLD_SIZE"]) // local if elastic else 1,
-        strategy="ddp" if elastic else "auto",
+        # Buffers are equal by themselves: batch norms are synced.
+        strategy=DDPStrategy(timeout=timedelta(seconds=PEER_S), broadcast_buffers=False) if elastic else "auto",
         precision=settings.precision,  # type: ignore[arg-type]  # Lightning refuses unknown words by name
         gradient_clip_val=settings.gradient_norm or None,
         callbacks=[reporter, *callbacks(checkpoints_uri)],

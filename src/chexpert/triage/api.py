@@ -1,8 +1,9 @@
 """The JSON interface: what a sender, a simulator or the pages' own scripts use."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi import APIRouter, Form, Query, Request, UploadFile
 from fastapi.responses import JSONResponse
 
 from chexpert.domain.studies import Tier
@@ -19,6 +20,7 @@ from chexpert.triage.forms import (
     tier_of,
     uploads_of,
 )
+from chexpert.triage.identity import acting
 from chexpert.triage.intake import accept
 from chexpert.triage.presenting import why
 from chexpert.triage.ranking import entry_of
@@ -38,7 +40,8 @@ def routes(site: Site) -> APIRouter:
 
     @router.get("/healthz")
     def health() -> JSONResponse:
-        site.database.is_alive()
+        if not site.database.is_alive():
+            return JSONResponse({"status": "tables away"}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ok"})
 
     @router.get("/api/worklist")
@@ -92,13 +95,13 @@ def _reading(site: Site) -> APIRouter:
     router = APIRouter(prefix="/api/studies/{study_id}")
 
     @router.post("/open")
-    def open_study(study_id: str, form: OpenForm) -> dict[str, Any]:
+    def open_study(request: Request, study_id: str, form: OpenForm) -> dict[str, Any]:
         with site.database.write() as session:
             return _standing(
                 reading.open_study(
                     session,
                     study_id,
-                    form.to_reader(),
+                    acting(request, form),
                     site.clock(),
                     image=form.image,
                     idle=site.settings.lock_idle,
@@ -107,26 +110,26 @@ def _reading(site: Site) -> APIRouter:
             )
 
     @router.post("/answers")
-    def answers(study_id: str, form: AnswerForm) -> dict[str, Any]:
+    def answers(request: Request, study_id: str, form: AnswerForm) -> dict[str, Any]:
         labels = labels_of(form.answers)
         with site.database.write() as session:
-            return _standing(reading.answer(session, study_id, form.to_reader(), labels, site.clock()))
+            return _standing(reading.answer(session, study_id, acting(request, form), labels, site.clock()))
 
     @router.post("/sign")
-    def sign(study_id: str, form: ReaderForm) -> dict[str, Any]:
+    def sign(request: Request, study_id: str, form: ReaderForm) -> dict[str, Any]:
         with site.database.write() as session:
-            return _standing(reading.sign(session, study_id, form.to_reader(), site.clock()))
+            return _standing(reading.sign(session, study_id, acting(request, form), site.clock()))
 
     @router.post("/reject")
-    def reject(study_id: str, form: RejectForm) -> dict[str, Any]:
+    def reject(request: Request, study_id: str, form: RejectForm) -> dict[str, Any]:
         with site.database.write() as session:
-            return _standing(reading.reject(session, study_id, form.to_reader(), form.reason, site.clock()))
+            return _standing(reading.reject(session, study_id, acting(request, form), form.reason, site.clock()))
 
     @router.post("/move")
-    def move(study_id: str, form: MoveForm) -> dict[str, Any]:
+    def move(request: Request, study_id: str, form: MoveForm) -> dict[str, Any]:
         tier, rule, now = tier_of(form.tier), site.settings.rule, site.clock()
         with site.database.write() as session:
-            study = moving.move(session, study_id, form.to_reader(), tier, form.reason, rule=rule, now=now)
+            study = moving.move(session, study_id, acting(request, form), tier, form.reason, rule=rule, now=now)
             return {
                 **_standing(study),
                 "tier": TIER_WORDS[study.ordered],

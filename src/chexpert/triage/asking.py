@@ -1,6 +1,7 @@
 """Asks the predictor for every image that has no answer, a bounded number at a time."""
 
 import logging
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from chexpert.triage.clock import Clock
 from chexpert.triage.database import Database
 from chexpert.triage.images import ImageStore
 from chexpert.triage.marks import MarkKeeper
+from chexpert.triage.pulse import Outcome, Pulse
 from chexpert.triage.settings import WorkerSettings
 
 __all__ = ["Asker"]
@@ -44,12 +46,15 @@ class Asker:
         settings: WorkerSettings,
         rule: TriageRule,
         clock: Clock,
+        *,
+        pulse: Pulse,
     ) -> None:
         self._database = database
         self._store = ImageStore(objects)
         self._settings = settings
         self._rule = rule
         self._clock = clock
+        self._pulse = pulse
         self._marks = MarkKeeper(database, objects)
         self._client = V2Client(settings.predictor, timeout_s=settings.timeout_s)
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix="ask")
@@ -72,6 +77,7 @@ class Asker:
         running: dict[Future[bool], int] = {}
         probing, self.down = self.down, False
         while not self._stopped:
+            self._pulse.beat(threading.current_thread().name)
             free = (1 if probing else self._settings.parallel) - len(running)
             if free > 0 and not self.down:
                 with self._database.read() as session:
@@ -83,6 +89,7 @@ class Asker:
                 del running[future]
                 answered += future.result()
                 probing = False
+                self._pulse.predictor_down = self.down
         return answered
 
     def _ask(self, one: scoring.Pending) -> bool:
@@ -98,6 +105,7 @@ class Asker:
                 return False
             with self._database.write() as session:
                 scoring.refuse(session, one.image, error.message)
+            self._pulse.count(Outcome.REFUSED)
             return True
         except (ChexpertError, OSError) as error:
             if isinstance(error, PredictorFault) and error.status in _GATEWAY:
@@ -108,6 +116,7 @@ class Asker:
         now = self._clock()
         with self._database.write() as session:
             scoring.store(session, one.image, prediction, self._rule, now, latency_ms=answer.latency_ms)
+        self._pulse.count(Outcome.ANSWERED)
         self._marks.learn(self._client, prediction.version, now)
         return True
 
@@ -115,9 +124,11 @@ class Asker:
         if not self.down:
             _LOG.warning("the predictor is down, studies wait in order of arrival: %s", error)
         self.down = True
+        self._pulse.count(Outcome.FAILED)
 
     def _postpone(self, one: scoring.Pending, error: Exception) -> None:
         """Wait twice as long each time: the split may draw a sound version, or the broken one is returned."""
+        self._pulse.count(Outcome.FAILED)
         seconds = min(self._settings.backoff_s * 2.0 ** min(one.attempts, 16), self._settings.retry_max_s)
         _LOG.warning("image %s, try %d: %s", one.sha256, one.attempts + 1, error)
         with self._database.write() as session:

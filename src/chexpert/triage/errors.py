@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from chexpert.domain.errors import InputError
 
 __all__ = [
+    "BrokenUsers",
     "LoweredPriority",
     "NotAllowed",
     "NothingAccepted",
     "RefusedFile",
     "StudyClosed",
     "StudyLocked",
+    "TooManyTries",
     "UnknownImage",
     "UnknownRecord",
     "UnknownStudy",
@@ -107,11 +109,28 @@ class NothingAccepted(InputError):
 
 
 class UnsafeHost(InputError):
-    """The site would be reachable from other machines, and has no authentication."""
+    """The site would be reachable from other machines, and is not ready for that."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, lack: str = "no authentication is configured") -> None:
         super().__init__(
-            f"will not listen on {host}: no authentication is configured, so the site serves loopback only. "
-            "Use --host 127.0.0.1, and put an authenticating proxy in front",
+            f"will not listen on {host}: {lack}, so the site serves loopback only. "
+            "Give --users, --public-url and CHEXPERT_SESSION_KEY, or use --host 127.0.0.1",
         )
         self.host = host
+
+
+class BrokenUsers(InputError):
+    """The users' file cannot be used."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} is no users' file: {reason}. Each line is one that `chexpert users add` printed")
+        self.where = where
+        self.reason = reason
+
+
+class TooManyTries(InputError):
+    """A password was tried too often."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"too many tries: wait {max(1, round(wait_s))} s")
+        self.wait_s = wait_s

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
+from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -19,6 +20,8 @@ from chexpert.triage.database import Database
 from chexpert.triage.tables import AnswerRow, ImageRow, LabelEventRow, Opening, Study
 
 __all__ = ["export", "label_events"]
+
+_OPEN: Final = select(LabelEventRow).where(~LabelEventRow.exported).order_by(LabelEventRow.id)
 
 
 def label_events(
@@ -75,7 +78,7 @@ def export(database: Database, objects: str, rows_max: int) -> int:
 
 
 def _unexported(session: Session) -> Sequence[LabelEventRow]:
-    return session.scalars(select(LabelEventRow).where(~LabelEventRow.exported).order_by(LabelEventRow.id)).all()
+    return session.scalars(_OPEN).all()
 
 
 def _assign(database: Database, rows_max: int) -> None:
@@ -83,7 +86,8 @@ def _assign(database: Database, rows_max: int) -> None:
         if all(row.part for row in _unexported(session)):
             return
     with database.write() as session:
-        rows = [row for row in _unexported(session) if not row.part][:rows_max]
+        # Locked: of two workers that assign at once, the second finds the parts of the first.
+        rows = [row for row in session.scalars(_OPEN.with_for_update()) if not row.part][:rows_max]
         for row in rows:
             row.part = f"{rows[0].event}-{rows[-1].event}"
 

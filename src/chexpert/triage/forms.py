@@ -37,7 +37,8 @@ class ReaderForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reader: str
+    reader: str = ""
+    """May be left out where a login says who it is."""
     role: str = "radiologist"
 
     def to_reader(self) -> Reader:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from chexpert.domain import digests
 from chexpert.domain.studies import Tier, View
 from chexpert.imaging.decode import UnreadableImage, decode
+from chexpert.triage.database import lock
 from chexpert.triage.errors import NothingAccepted, RefusedFile
 from chexpert.triage.images import ImageStore
 from chexpert.triage.ranking import apply_rule
@@ -22,6 +23,8 @@ __all__ = ["Accepted", "Order", "ReadableImage", "Upload", "accept", "take_bytes
 
 _ID_DIGITS: Final = 20
 """80 bits: two of a million studies share one with a chance of 4e-13."""
+_LOCK: Final = 4_243_857_013
+"""Uploads are listed one after the other: two files of one study that come at once join."""
 _CHECK_PX: Final = 256
 """JPEG may be decoded this small to be checked: every byte is read, a quarter of the work is done."""
 
@@ -101,7 +104,10 @@ def accept(site: Site, order: Order, files: Iterable[Upload | RefusedFile]) -> A
 def _list(site: Site, order: Order, images: Sequence[ReadableImage]) -> tuple[str, bool]:
     now = site.clock()
     with site.database.write() as session:
+        lock(session, _LOCK)
         study = _find(session, order, [one.sha256 for one in images])
+        if study is not None:  # a reader or the worker may be changing it
+            session.refresh(study, with_for_update=True)
         held = {one.sha256 for one in study.images} if study else set()
         new = [one for one in images if one.sha256 not in held]
         if study is None or (new and not study.waiting):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import fsspec
+from sqlalchemy.exc import IntegrityError
 
 from chexpert.domain import digests
 from chexpert.domain.errors import ChexpertError
@@ -41,6 +42,8 @@ class MarkKeeper:
                 points = self._read(client.metadata().digests[version])
                 with self._database.write() as session:
                     session.merge(Marks(version=version, points=points, time=now))
+        except IntegrityError:
+            _LOG.debug("another thread learned the operating points of %s first", version)
         except (ChexpertError, OSError, LookupError, ValueError, TypeError) as error:
             _LOG.info(
                 "no operating points of %s (%s: %s): bars stay without marks", version, type(error).__name__, error

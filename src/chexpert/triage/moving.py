@@ -40,7 +40,7 @@ def move(
     if not said or len(said) > _REASON_CHARS_MAX or not said.isprintable():
         what = f"study {study_id} is moved only with a reason of at most {_REASON_CHARS_MAX} printable characters"
         raise NotAllowed(what="reason", reason=f"{what}: say one")
-    study = get_study(session, study_id)
+    study = get_study(session, study_id, lock=True)
     if not study.waiting:
         raise StudyClosed(study_id, study.state, study.reader)
     if tier > study.ordered_tier:

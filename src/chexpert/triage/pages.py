@@ -1,6 +1,7 @@
 """The pages: worklist, study, dashboard, rollout, upload."""
 
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -51,17 +52,25 @@ class Pages:
         common = {
             "site_name": self.site.settings.name,
             "reader": identity.reader_of(request),
+            "logged_in": identity.user_of(request) is not None,
+            "rights": identity.rights_of(request),
             "standing": standing(self.timelines.events("production")),
             "here": request.url.path,
             "now": self.site.clock(),
         }
         return HTMLResponse(self._templates.get_template(template).render(**common, **values))
 
+    def bare(self, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        """A page that shows nothing of the site but its name."""
+        text = self._templates.get_template(template).render(site_name=self.site.settings.name, **values)
+        return HTMLResponse(text, status)
+
 
 def routes(pages: Pages) -> APIRouter:
     """All pages, and the form that chooses a reader's name."""
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
-    router.include_router(identity.routes())
+    if pages.site.settings.login is None:
+        router.include_router(identity.routes())
     router.include_router(_worklist(pages))
     router.include_router(_study(pages))
 

@@ -38,9 +38,9 @@ class Reader:
                 )
 
 
-def get_study(session: Session, study_id: str) -> Study:
-    """The study, or UnknownStudy."""
-    study = session.get(Study, study_id)
+def get_study(session: Session, study_id: str, *, lock: bool = False) -> Study:
+    """The study, or UnknownStudy. With `lock` nobody else changes it before this transaction ends."""
+    study = session.get(Study, study_id, with_for_update=lock, populate_existing=lock)
     if study is None:
         raise UnknownStudy(study_id)
     return study
@@ -61,7 +61,7 @@ def open_study(
     Raises:
         StudyLocked: another reader has it, `take_over` is off, and they did something with it less than `idle` ago.
     """
-    study = get_study(session, study_id)
+    study = get_study(session, study_id, lock=True)
     seen = [one for one in study.images if not image or one.sha256 == image]
     if not seen:
         raise UnknownImage(study_id, image)
@@ -150,7 +150,7 @@ def _answers(session: Session, study_id: str) -> Sequence[AnswerRow]:
 
 
 def _held_by(session: Session, study_id: str, reader: Reader) -> Study:
-    study = get_study(session, study_id)
+    study = get_study(session, study_id, lock=True)
     if not study.waiting:
         raise StudyClosed(study_id, study.state, study.reader)
     if study.reader not in ("", reader.name):

@@ -15,7 +15,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
 _ADDRESS: Final = re.compile(r"(?:^|.*/)(?P<kind>reports|verdicts)/(?P<run>[^/]+)/(?P<file>[^/]+\.(?:html|json))")
 _ENDINGS: Final = {"reports": ".html", "verdicts": ".json"}
 _READ_MAX: Final = 50
-"""Load tests looked through for a version's own."""
+"""Newest runs looked through for a version's load test."""
 
 
 class Records:
@@ -51,28 +51,44 @@ class Records:
 
     def reports(self, run: str) -> list[str]:
         """Names of a run's reports."""
-        files, folder = fsspec.core.url_to_fs(f"{self._root}/reports/{run}")
-        if not _NAME.fullmatch(run) or not files.isdir(folder):
+        if not _NAME.fullmatch(run):
             return []
-        names = (str(path).rsplit("/", 1)[-1] for path in files.ls(folder, detail=False))
+        names = self._names(f"reports/{run}")
         return sorted(name.removesuffix(".html") for name in names if name.endswith(".html"))
 
     def load_test(self, version: str) -> tuple[str, Verdict] | None:
         """Run and verdict of the newest load test of a version in staging, as far as one is found."""
         files, folder = fsspec.core.url_to_fs(f"{self._root}/verdicts")
-        paths = sorted(files.glob(f"{folder}/*/load-test.json"), reverse=True)[:_READ_MAX]
-        for path in paths:
-            run = str(path).split("/")[-2]
-            found = self._verdict(run, "load-test")
+        runs = sorted(filter(_NAME.fullmatch, self._names("verdicts")), reverse=True)[:_READ_MAX]
+        paths = {f"{folder}/{run}/load-test.json": run for run in runs}
+        # Together: of an object store each would cost its own round trip.
+        contents = files.cat(list(paths), on_error="omit") if paths else {}
+        for path, run in paths.items():
+            found = _verdict_of(contents.get(path, b""))
             if found and found.subject == version:
                 return run, found
         return None
 
     def _verdict(self, run: str, name: str) -> Verdict | None:
         try:
-            return Verdict.from_json(self.read("verdicts", run, name).decode())
-        except (UnknownRecord, ValueError, TypeError, LookupError):
+            return _verdict_of(self.read("verdicts", run, name))
+        except UnknownRecord:
             return None
+
+    def _names(self, folder: str) -> list[str]:
+        """Names of what lies in a folder; none where there is no such folder, or the objects are away."""
+        files, path = fsspec.core.url_to_fs(f"{self._root}/{folder}")
+        try:
+            return [str(one).rstrip("/").rsplit("/", 1)[-1] for one in files.ls(path, detail=False)]
+        except OSError:
+            return []
+
+
+def _verdict_of(data: bytes) -> Verdict | None:
+    try:
+        return Verdict.from_json(data.decode())
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def _parts(uri: str, kind: str) -> tuple[str, str] | None:

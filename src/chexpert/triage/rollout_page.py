@@ -56,6 +56,8 @@ class Judged:
         event = self.event
         names = {"canary": event.canary or "the candidate", "stable": event.stable or "none"}
         percent = event.weights.get(event.canary, 0)
+        if event.stage is Stage.WAITING and not event.verdict_uri:  # nothing was judged: git is ahead of the routes
+            return f"{names['canary']} waits for the gateway"
         return _HEADLINES[event.stage].format(**names, percent=percent, environment=event.environment)
 
     @property

@@ -1,5 +1,6 @@
 """Timeline objects as the rollout page shows them. Events are immutable: each is read once."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from chexpert.triage.clock import Clock
 
 __all__ = ["Standing", "Timelines", "standing"]
 
+_LOG: Final = logging.getLogger(__name__)
 _FRESH: Final = timedelta(seconds=2)
 """The folder is listed at most this often, however many pages are read."""
 _SHOWN: Final = 100
@@ -59,11 +61,12 @@ class Timelines:
         now = self._clock()
         if listed is None or now - listed >= _FRESH:
             files, folder = fsspec.core.url_to_fs(f"{self._root}/{ROLLOUTS_PREFIX}/{environment}")
-            files.invalidate_cache(folder)
             try:
                 names = sorted(str(path) for path in files.ls(folder, detail=False) if str(path).endswith(".json"))
             except FileNotFoundError:
                 names = []
+            except OSError as error:  # the objects are away: pages go on with what was known
+                _LOG.warning("the timeline of %s cannot be listed: %s", environment, error)
             self._lists[environment] = (now, names)
         return names
 

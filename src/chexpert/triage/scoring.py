@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,6 +18,9 @@ from chexpert.triage.ranking import derive
 from chexpert.triage.tables import ImageRow, PredictionRow, Study
 
 __all__ = ["NonsenseAnswer", "Pending", "check", "latest_predictions", "pending", "postpone", "refuse", "store"]
+
+
+_VERSION_CHARS_MAX: Final = 200
 
 
 class NonsenseAnswer(RetryableError):
@@ -59,6 +63,8 @@ def check(answer: Answer) -> Prediction:
     for value in (*answer.scores, answer.priority):
         if not isfinite(value) or not 0.0 <= value <= 1.0:
             raise NonsenseAnswer(answer.version, f"{value}, which is no probability")
+    if len(answer.version) > _VERSION_CHARS_MAX:
+        raise NonsenseAnswer(answer.version[:_VERSION_CHARS_MAX], f"a version of {len(answer.version)} characters")
     if answer.flag and answer.flag not in {str(o) for o in FLAGGABLE}:
         raise NonsenseAnswer(answer.version, f"the flag {answer.flag[:60]!r}, which is no finding")
     flag = Observation(answer.flag) if answer.flag else None
@@ -76,6 +82,8 @@ def store(
 ) -> None:
     """Append the prediction and derive the study's place from all of its images."""
     image = session.get_one(ImageRow, image_id)
+    # Two images of a study may be answered at once: the second derives from both.
+    study = session.get_one(Study, image.study, with_for_update=True)
     image.pending, image.problem = False, ""
     session.add(
         PredictionRow(
@@ -89,7 +97,7 @@ def store(
         ),
     )
     session.flush()
-    derive(image.study_row, list(latest_predictions(session, image.study).values()), rule)
+    derive(study, list(latest_predictions(session, image.study).values()), rule)
 
 
 def refuse(session: Session, image_id: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The site as a process: listens on loopback, says where in a run file, ends in order at SIGTERM."""
+"""The site as a process: listens on loopback unless it has users, says where, ends in order at SIGTERM."""
 
 import ipaddress
 import json
@@ -14,20 +14,30 @@ from chexpert.triage.app import create_app
 from chexpert.triage.errors import UnsafeHost
 from chexpert.triage.settings import SiteSettings
 
-__all__ = ["require_loopback", "serve"]
+__all__ = ["is_loopback", "require_safe", "serve"]
 
 _GRACE_S = 10
 """How long a request in flight may finish after SIGTERM."""
+_KEEP_ALIVE_S = 120
+"""Longer than a gateway keeps idle connections (Traefik: 90 s), so that it never sends an upload into a closed one."""
 
 
-def require_loopback(host: str) -> None:
-    """Raise UnsafeHost unless only this machine can reach `host`."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
     try:
-        safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        safe = False
-    if not safe:
+        return False
+
+
+def require_safe(settings: SiteSettings, host: str) -> None:
+    """Raise UnsafeHost unless only this machine can reach `host`, or the site has users and a name to be called by."""
+    if is_loopback(host):
+        return
+    if settings.login is None:
         raise UnsafeHost(host)
+    if not settings.public_url:
+        raise UnsafeHost(host, "it does not know by which name browsers reach it")
 
 
 def serve(
@@ -40,10 +50,11 @@ def serve(
     """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `run_file` and `announce` are told which.
 
     Raises:
-        UnsafeHost: `host` is reachable from other machines.
+        UnsafeHost: `host` is reachable from other machines, and users or the public URL are missing.
+        BrokenUsers: the users' file cannot be used.
         OSError: the port is taken.
     """
-    require_loopback(host)
+    require_safe(settings, host)
     app = create_app(settings)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=512) as listening:
@@ -54,9 +65,10 @@ def serve(
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                timeout_keep_alive=_KEEP_ALIVE_S,
             ),
         )
-        announce(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
+        announce(settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
         if run_file is not None:
             # The socket listens already: a request that comes before the loop runs waits in the backlog.
             _write_atomically(run_file, {"pid": os.getpid(), "port": listening.getsockname()[1]})

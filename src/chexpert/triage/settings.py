@@ -2,10 +2,33 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from chexpert.domain.triage import TriageRule
+from chexpert.triage.errors import NotAllowed
 
-__all__ = ["SiteSettings", "WorkerSettings"]
+__all__ = ["LoginSettings", "SiteSettings", "WorkerSettings"]
+
+_KEY_BYTES_MIN: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSettings:
+    """Who may use the site, and for how long."""
+
+    users: Path
+    """One `name:role:hash` per line, as `chexpert users add` prints them; read again when it changes."""
+    session_key: str = field(repr=False)
+    """Secret of 32 bytes or more that signs the sessions; another one ends them all. Replicas share it."""
+    idle: timedelta = timedelta(hours=12)
+    """A session that nobody used for so long has ended: a shift, so that nobody logs in twice on one."""
+
+    def __post_init__(self) -> None:
+        if len(self.session_key.encode()) < _KEY_BYTES_MIN:
+            reason = f"it has under {_KEY_BYTES_MIN} bytes: make one with `openssl rand -base64 48`"
+            raise NotAllowed(what="CHEXPERT_SESSION_KEY", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +56,15 @@ class SiteSettings:
     """Rows of one page of the worklist."""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Host names the site answers to: others are a page elsewhere that points its own name here (DNS rebinding)."""
+    public_url: str = ""
+    """How browsers reach the site, such as https://triage.example.org, where that is not by loopback; empty: it is."""
+    login: LoginSettings | None = None
+    """Users and sessions; None: whoever reaches the site names themselves, and it listens on loopback only."""
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.public_url)
+        if self.public_url and (url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/")):
+            raise NotAllowed(what="public URL", reason=f"{self.public_url!r} is no http://host or https://host")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The tables. Answers, moves, predictions, openings and label events are only ever appended."""
 
+import re
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -21,6 +22,9 @@ __all__ = [
     "Study",
     "StudyEvent",
 ]
+
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def _where(name: str, columns: tuple[str, ...], **flags: bool) -> Index:
@@ -53,12 +57,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text as people, senders and files give it. What no database or encoding takes becomes U+FFFD."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  its signature
+        """PostgreSQL refuses NUL, and no driver encodes half a surrogate pair."""
+        return value if value is None or value.isprintable() else _UNSTORABLE.sub("\ufffd", value)
+
+
 class Base(DeclarativeBase):
     """Common base: its metadata is what the migrations must lead to."""
 
     type_annotation_map: ClassVar[dict[Any, TypeEngine[Any] | type[TypeEngine[Any]]]] = {
         datetime: UtcDateTime,
-        str: String(200),
+        str: Words(200),
     }
 
 
@@ -142,8 +157,8 @@ class ImageRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study: Mapped[str] = mapped_column(ForeignKey("studies.id"))
-    sha256: Mapped[str] = mapped_column(String(64), index=True)
-    uri: Mapped[str] = mapped_column(String(1000))
+    sha256: Mapped[str] = mapped_column(Words(64), index=True)
+    uri: Mapped[str] = mapped_column(Words(1000))
     file: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
@@ -152,7 +167,7 @@ class ImageRow(Base):
     """The model has neither answered nor refused it."""
     attempts: Mapped[int] = mapped_column(default=0)
     next_try: Mapped[datetime]
-    problem: Mapped[str] = mapped_column(String(500), default="")
+    problem: Mapped[str] = mapped_column(Words(500), default="")
     """Last failure, or why it was refused."""
 
     study_row: Mapped[Study] = relationship(back_populates="images")
@@ -239,7 +254,7 @@ class LabelEventRow(Base):
     time: Mapped[datetime]
     study: Mapped[str] = mapped_column(ForeignKey("studies.id"))
     image_sha256: Mapped[str]
-    image_uri: Mapped[str] = mapped_column(String(1000))
+    image_uri: Mapped[str] = mapped_column(Words(1000))
     patient: Mapped[str]
     observation: Mapped[str]
     value: Mapped[int | None]
@@ -261,7 +276,7 @@ class StudyEvent(Base):
     time: Mapped[datetime]
     who: Mapped[str]
     what: Mapped[str]
-    detail: Mapped[str] = mapped_column(String(1000), default="")
+    detail: Mapped[str] = mapped_column(Words(1000), default="")
 
 
 class Marks(Base):

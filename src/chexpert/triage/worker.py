@@ -16,6 +16,7 @@ from chexpert.triage.asking import Asker
 from chexpert.triage.clock import Clock, utc_now
 from chexpert.triage.database import Database
 from chexpert.triage.exporting import export
+from chexpert.triage.pulse import Pulse
 from chexpert.triage.settings import WorkerSettings
 
 __all__ = ["Worker"]
@@ -39,7 +40,11 @@ class Worker:
         self._objects = objects
         self._settings = settings
         self._stopped = threading.Event()
-        self._asker = Asker(database, objects, settings, rule or TriageRule(), clock) if settings.predictor else None
+        self.pulse = Pulse()
+        """Whether it goes on, and what it did."""
+        self._asker = None
+        if settings.predictor:
+            self._asker = Asker(database, objects, settings, rule or TriageRule(), clock, pulse=self.pulse)
 
     def stop(self) -> None:
         """Let requests in flight end, then return from `run`."""
@@ -71,6 +76,7 @@ class Worker:
         """Repeat; pause while there is nothing to do, and longer each time while something is down."""
         pause_s = self._settings.backoff_s
         while not self._stopped.is_set():
+            self.pulse.beat(threading.current_thread().name)
             failed = False
             try:
                 done = work()

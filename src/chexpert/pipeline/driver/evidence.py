@@ -1,6 +1,6 @@
 """What a stage is judged on, gathered from its places: log, references, shadow replays, readers' answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +31,10 @@ class StageUnderJudgement:
     stable: ServedVersion
     rollout_started: datetime
     stage_started: datetime
+    routed_since: datetime | None = None
+    """When the routes got this stage's weight; None: with its commit."""
+    unrouted: Sequence[str] = ()
+    """Why the gateway does not give the weight yet; empty: it does."""
 
     @property
     def gate(self) -> str:
@@ -41,6 +45,11 @@ class StageUnderJudgement:
     def run(self) -> str:
         """Folder of its verdicts and reports."""
         return f"rollout-{self.environment}-{self.candidate.name}"
+
+    @property
+    def answers_from(self) -> datetime:
+        """When its answers begin to be the stage's own."""
+        return max(self.stage_started, self.routed_since or self.stage_started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,20 @@ class Judged:
 def decide(stage: StageUnderJudgement, settings: RolloutSettings, places: Places, *, now: datetime) -> Judged:
     """Judge a stage; a verdict other than 'wait' is recorded under verdicts/, its pages under reports/."""
     objects = places.need("objects")
-    since = stage.stage_started + settings.settle
+    since = stage.answers_from + settings.settle
     # At 100 % the stable answers nobody any more: it is compared by what it answered in the stages before.
     stable_since = since if stage.stable.traffic > 0 else stage.rollout_started + settings.settle
     ours = window.read(objects, since, [stage.candidate.name])[stage.candidate.name]
     theirs = window.read(objects, stable_since, [stage.stable.name])[stage.stable.name]
-    decision = early(stage.gate, ours, theirs, settings.thresholds, started=stage.stage_started, now=now)
+    decision = early(
+        stage.gate,
+        ours,
+        theirs,
+        settings.thresholds,
+        started=stage.stage_started,
+        now=now,
+        unrouted=stage.unrouted,
+    )
     pages: Mapping[str, str] = {}
     if decision is None:
         found = _drift(stage, ours, theirs, settings, objects)

@@ -90,6 +90,9 @@ class RolloutSettings:
     """How far back the stable's answers are the baseline; used with `traffic`."""
     settle: timedelta = timedelta(seconds=5)
     """Answers of so long after a new weight are left out: a route is live up to 2 s after its commit is synced."""
+    patience: timedelta = timedelta(minutes=2)
+    """How long a cluster may take from a commit to the route before the timeline says why, if no pod fails meanwhile:
+    Argo CD looks at git every two to three minutes by default, less where it is told of a push; 0 tells at once."""
     gitops: GitOpsSettings = field(default_factory=GitOpsSettings)
 
     def __post_init__(self) -> None:
@@ -110,8 +113,15 @@ class RolloutSettings:
         )
 
     def connected(self, places: Places, environment: Mapping[str, str]) -> Self:
-        """The same with the pull requests' home that the process environment names; see GitOpsSettings."""
-        return replace(self, gitops=GitOpsSettings.from_environment(places.need("gitops"), environment))
+        """The same with the home of pull requests and of single versions that the environment names.
+
+        See GitOpsSettings, and `version_url` of Places.
+        """
+        return replace(
+            self,
+            gitops=GitOpsSettings.from_environment(places.need("gitops"), environment),
+            replay=replace(self.replay, version_url=places.version_url or self.replay.version_url),
+        )
 
     def after(self, percent: int) -> int | None:
         """The stage that follows one; None after the last."""

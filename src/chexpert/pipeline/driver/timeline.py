@@ -43,9 +43,11 @@ class Timeline:
             BrokenEvent: An object is no event.
         """
         events = []
-        for path in self._paths():
+        paths = self._paths()
+        contents = self._filesystem.cat(paths) if paths else {}  # from an object store, ten at a time
+        for path in paths:
             try:
-                events.append(TimelineEvent.from_json(self._filesystem.cat_file(path).decode()))
+                events.append(TimelineEvent.from_json(contents[path].decode()))
             except (ValueError, KeyError, TypeError) as error:
                 raise BrokenEvent(path, str(error)) from error
         return tuple(events)

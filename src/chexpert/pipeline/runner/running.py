@@ -1,5 +1,6 @@
 """Runs a workflow to its end."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -20,12 +21,23 @@ from chexpert.pipeline.runner.scheduling import Schedule
 from chexpert.pipeline.runner.stepping import StepRun
 from chexpert.pipeline.workflow.model import Workflow
 
-__all__ = ["Watcher", "run"]
+__all__ = ["NeedsCluster", "Watcher", "run"]
 
 Watcher = Callable[[Sequence[StepResult]], None]
 """Called with every step whenever something may have changed, at least each 0.1 s."""
 
 _TICK_S: Final = 0.1
+
+
+class NeedsCluster(InputError):
+    """A workflow with templates that make Kubernetes objects."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.templates = tuple(template.name for template in workflow.needs_cluster)
+        super().__init__(
+            f"{workflow.path} runs on a cluster only: {', '.join(self.templates)} make Kubernetes objects; "
+            "submit it with `chexpert pipeline submit`"
+        )
 
 
 def run(
@@ -52,8 +64,11 @@ def run(
         preloaded: where steps are forked from; None: a bare one for this run.
 
     Raises:
-        InputError: a parameter is unknown or missing, or another process works in the folder.
+        InputError: a parameter is unknown or missing, another process works in the folder, or the workflow makes
+            Kubernetes objects and so runs on a cluster only.
     """
+    if workflow.needs_cluster:
+        raise NeedsCluster(workflow)
     given = _parameters(workflow, parameters)
     values = {"workflow.name": run_folder.name, **{f"workflow.parameters.{k}": v for k, v in given.items()}}
     for name in commands.keys() - workflow.templates.keys():
@@ -68,6 +83,7 @@ def run(
         results = loop.drive(Schedule(workflow, values, places, run_folder, replaced))
         if workflow.on_exit:
             values["workflow.status"] = "Succeeded" if _status(results) is RunStatus.SUCCEEDED else "Failed"
+            values["workflow.failures"] = _failures(results)
             at_exit = replace(workflow, entrypoint=workflow.on_exit, on_exit="")
             # What is told at the end is told at each end: never reused.
             results = loop.drive(Schedule(at_exit, values, places, run_folder, replaced, reuse=False), results)
@@ -94,6 +110,23 @@ def _status(results: Sequence[StepResult]) -> RunStatus:
     if StepStatus.FAILED in statuses:
         return RunStatus.FAILED
     return RunStatus.REFUSED if StepStatus.REFUSED in statuses else RunStatus.SUCCEEDED
+
+
+def _failures(results: Sequence[StepResult]) -> str:
+    """What did not succeed, as Argo writes {{workflow.failures}}: a JSON list inside a JSON string."""
+    failures = [
+        {
+            "displayName": step.name,
+            "message": "; ".join(step.reasons),
+            "templateName": step.template,
+            "phase": "Failed",
+            "podName": "",
+            "finishedAt": step.ended.isoformat() if step.ended else "",
+        }
+        for step in results
+        if step.status in {StepStatus.REFUSED, StepStatus.FAILED}
+    ]
+    return json.dumps(json.dumps(failures or None))
 
 
 class _Loop:

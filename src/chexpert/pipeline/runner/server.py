@@ -173,10 +173,13 @@ def _leave(code: int) -> NoReturn:
 
     Those wait for native threads that a fork does not have: with torch and onnxruntime loaded they hung for good.
     """
-    with suppress(Exception):  # the step has ended: its exit code stands
-        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - joins the step's threads, executors
-        atexit._run_exitfuncs()  # noqa: SLF001 - of the step: the parent's were cleared
-        multiprocessing.util._exit_function()  # type: ignore[attr-defined] # noqa: SLF001 - ends its workers
+    # Joins the step's threads and executors. Twice: one that is collected just then closes the pipe that is written to.
+    join = threading._shutdown  # type: ignore[attr-defined] # noqa: SLF001
+    own_handlers = atexit._run_exitfuncs  # noqa: SLF001 - the parent's were cleared
+    end_workers = multiprocessing.util._exit_function  # type: ignore[attr-defined] # noqa: SLF001
+    for end in (join, join, own_handlers, end_workers):
+        with suppress(Exception):  # the step has ended: its exit code stands
+            end()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

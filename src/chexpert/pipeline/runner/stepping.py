@@ -232,6 +232,8 @@ class StepRun:
             if container.config_maps:
                 environment.update(self._order.places.to_environment())
             for name, text in container.environment.items():
+                if name == "HOME":  # a container has none; this machine's holds its user's git settings
+                    continue
                 environment[name] = relocate(substitute(text, self._order.values), self.folder.absolute())
         return environment
 

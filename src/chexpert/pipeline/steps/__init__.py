@@ -4,4 +4,17 @@ A step joins packages below (data, training, evaluation, …) and holds no rule 
 declared in `pipeline.catalogue`.
 """
 
-__all__ = ["advance", "evaluate", "ingest", "load_test", "optimise", "propose", "register", "stage", "tables", "train"]
+__all__ = [
+    "advance",
+    "etl",
+    "evaluate",
+    "ingest",
+    "load_test",
+    "optimise",
+    "propose",
+    "register",
+    "report",
+    "stage",
+    "tables",
+    "train",
+]

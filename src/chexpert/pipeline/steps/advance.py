@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from chexpert.cluster.routing import connect
 from chexpert.domain.timeline import Stage, TimelineEvent
 from chexpert.pipeline.driver.settings import Baseline, Merge, Profile, RolloutSettings
 from chexpert.pipeline.rollout import advance
@@ -25,6 +26,7 @@ def run(context: StepContext) -> None:
         settings.connected(context.places, os.environ),
         context.places,
         now=datetime.now(UTC),
+        routing=connect(context.places),
     )
     if event is None:
         context.progress(1, 1, "nothing to do yet")

@@ -3,27 +3,48 @@
 import json
 import os
 import time
+from dataclasses import dataclass
+from typing import Self
 
 from chexpert.domain.errors import RetryableError
+from chexpert.domain.places import Places
 from chexpert.gitops.body import BodyParts
 from chexpert.gitops.errors import AlreadyServed
 from chexpert.gitops.promotion_request import GitOpsSettings, connect, open_promotion
 from chexpert.pipeline.step import StepContext
 from chexpert.registry import models
-from chexpert.serving.client import PredictorUnavailable, V2Client
+from chexpert.serving.client import PredictorFault, PredictorRefused, PredictorUnavailable, V2Client
 
-__all__ = ["StagingDidNotServe", "run"]
+__all__ = ["StageSettings", "StagingDidNotServe", "run"]
 
 ENVIRONMENT = "staging"
-WAIT_S = 120.0
-"""How long staging may take from the merge to serving: on a cluster pods start and bundles are fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """How long staging may take from the merge to serving."""
+
+    wait_s: float = 120.0
+    """On one machine the server follows git within seconds and then fetches the bundle."""
+    settle_s: float = 0.0
+    """The version must answer for so long without a break before it is called served."""
+    poll_s: float = 0.2
+
+    @classmethod
+    def of(cls, places: Places) -> Self:
+        """The defaults; on a cluster more.
+
+        Argo CD looks at git every two to three minutes by default, then a pod starts and a route changes. Meanwhile
+        the gateway says 404 or 500: the old version's pods go before its route does.
+        """
+        return cls(wait_s=600.0, settle_s=5.0, poll_s=0.5) if places.inference_service else cls()
 
 
 class StagingDidNotServe(RetryableError):
     """The version was merged and is not served."""
 
-    def __init__(self, url: str, version: str, seen: str) -> None:
-        super().__init__(f"{url} does not serve {version} {WAIT_S:g} s after the merge: {seen}")
+    def __init__(self, url: str, version: str, seen: str, wait_s: float) -> None:
+        super().__init__(f"{url} does not serve {version} {wait_s:g} s after the merge: {seen}")
         self.url = url
         self.version = version
 
@@ -33,7 +54,7 @@ def run(context: StepContext) -> None:
     version = json.loads(context.input("version").read_text())
     commit = _merge(context, version)
     url = context.places.need("staging")
-    seen = _wait(url, version["version"])
+    seen = _wait(url, version["version"], StageSettings.of(context.places))
     models.set_alias(context.places.need("tracking"), ENVIRONMENT, version["version"])
     context.progress(1, 1, f"{url} serves {seen}")
     facts = {"url": url, "version": version["version"], "commit": commit}
@@ -53,18 +74,24 @@ def _merge(context: StepContext, version: dict[str, str]) -> str:
         return requests.merge(requests.get(request.identity))
 
 
-def _wait(url: str, version: str) -> str:
-    deadline = time.monotonic() + WAIT_S
-    seen = "it did not answer"
+def _wait(url: str, version: str, settings: StageSettings) -> str:
+    deadline = time.monotonic() + settings.wait_s
+    seen, since = "it did not answer", None
     with V2Client(url) as client:
-        while time.monotonic() < deadline:
-            try:
-                metadata = client.metadata()
-            except PredictorUnavailable as error:
-                seen = str(error)
-            else:
-                seen = metadata.problem or ", ".join(metadata.versions)
-                if version in metadata.versions and client.readiness().ready:
-                    return seen
-            time.sleep(0.2)
-    raise StagingDidNotServe(url, version, seen)
+        while (now := time.monotonic()) < deadline:
+            seen, serves = _look(client, version)
+            since = (now if since is None else since) if serves else None
+            if since is not None and now - since >= settings.settle_s:
+                return seen
+            time.sleep(settings.poll_s)
+    raise StagingDidNotServe(url, version, seen, settings.wait_s)
+
+
+def _look(client: V2Client, version: str) -> tuple[str, bool]:
+    """What staging says of itself, and whether it serves the version."""
+    try:
+        metadata = client.metadata()
+    except (PredictorUnavailable, PredictorFault, PredictorRefused) as error:
+        return str(error), False
+    seen = metadata.problem or ", ".join(metadata.versions)
+    return seen, version in metadata.versions and client.readiness().ready

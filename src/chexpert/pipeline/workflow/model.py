@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chexpert.pipeline.workflow.conditions import Condition
 
-__all__ = ["Artifact", "Container", "OutputParameter", "Retry", "Task", "Template", "Workflow"]
+__all__ = ["Artifact", "Container", "OutputParameter", "Resource", "Retry", "Task", "Template", "Workflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,17 @@ class Container:
     args: tuple[str, ...]
     environment: Mapping[str, str]
     config_maps: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A Kubernetes object that a template makes and waits for: there is none to make it on one machine."""
+
+    action: str
+    manifest: str
+    """YAML of one object, with variables."""
+    conditions: tuple[str, ...]
     line: int
 
 
@@ -77,7 +88,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What a task runs (a container), or the DAG itself."""
+    """What a task runs (a container or, on a cluster, a resource), or the DAG itself."""
 
     name: str
     line: int
@@ -87,10 +98,16 @@ class Template:
     outputs: tuple[Artifact, ...] = ()
     output_parameters: tuple[OutputParameter, ...] = ()
     container: Container | None = None
+    resource: Resource | None = None
     tasks: tuple[Task, ...] = ()
     retry: Retry | None = None
     deadline: timedelta | None = None
     """The container is ended after so long; None: never."""
+
+    @property
+    def is_dag(self) -> bool:
+        """Whether it orders other templates and runs nothing itself."""
+        return self.container is None and self.resource is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +125,15 @@ class Workflow:
     """Template that runs at the end, whatever happened; empty: none."""
     parallelism: int | None = None
 
+    @property
+    def needs_cluster(self) -> tuple[Template, ...]:
+        """Templates that no single machine can run."""
+        return tuple(template for template in self.templates.values() if template.resource is not None)
+
     def tasks(self) -> tuple[Task, ...]:
         """Tasks of the entrypoint; a bare container is one task."""
         entry = self.templates[self.entrypoint]
-        if entry.container is None:
-            return entry.tasks
-        return (self.alone(entry),)
+        return entry.tasks if entry.is_dag else (self.alone(entry),)
 
     @staticmethod
     def alone(template: Template) -> Task:

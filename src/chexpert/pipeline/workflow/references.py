@@ -71,7 +71,7 @@ def _of_task(workflow: Workflow, task: Task, tasks: Mapping[str, Task], above: A
     if template is None:
         yield Problem(task.line, f"task {task.name!r} uses the template {task.template!r}, which isn't there")
         return
-    if template.container is None:
+    if template.is_dag:
         yield Problem(
             task.line, f"task {task.name!r} uses a dag as its template, which the local runner does not support"
         )
@@ -138,24 +138,29 @@ def _task_variables(
 
 
 def _of_template(workflow: Workflow, template: Template) -> Iterator[Problem]:
-    if template.container is None:
-        return
     known = _globals(workflow) | {f"inputs.parameters.{name}" for name in template.parameters}
     if template.name == workflow.on_exit:
-        known |= {"workflow.status"}
+        known |= {"workflow.status", "workflow.failures"}
         for name in sorted(name for name, default in template.parameters.items() if default is None):
             yield Problem(
                 template.line, f"template {template.name!r} runs on exit: its parameter {name!r} needs a value"
             )
         for artifact in template.inputs:
             yield Problem(artifact.line, f"template {template.name!r} runs on exit: nothing gives it {artifact.name!r}")
-    texts = (*template.container.command, *template.container.args, *template.container.environment.values())
-    for text in texts:
+    for line, text in _texts(template):
         for name in variables.names(text):
             if name not in known:
-                yield Problem(
-                    template.container.line, f"template {template.name!r} uses {{{{{name}}}}}, which has no value there"
-                )
+                yield Problem(line, f"template {template.name!r} uses {{{{{name}}}}}, which has no value there")
+
+
+def _texts(template: Template) -> Iterator[tuple[int, str]]:
+    """What a template fills in variables in, each with its line."""
+    if (container := template.container) is not None:
+        for text in (*container.command, *container.args, *container.environment.values()):
+            yield container.line, text
+    if (resource := template.resource) is not None:
+        for text in (resource.manifest, *resource.conditions):
+            yield resource.line, text
 
 
 def _globals(workflow: Workflow) -> set[str]:

@@ -1,6 +1,9 @@
 """What the local runner reads of Argo's schema, what it may leave to a cluster, and the refusal of the rest.
 
 A key that is neither read nor without meaning on one machine is refused: running a manifest in part would be a lie.
+Left to a cluster are where, as whom and with what a pod runs, what is kept of it (podGC, ttlStrategy, artifactGC), and
+two things that are a person's here: how long a whole run may take, and that no other one runs (synchronization).
+A `resource` template is read, so that it can be checked, and never run. `HOME` in `env` stays this machine's own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,6 +33,15 @@ def _names(text: str) -> frozenset[str]:
 
 _SCHEDULING: Final = _names("affinity nodeSelector tolerations securityContext serviceAccountName volumes metadata")
 _PARAMETERS: Final = _Part({"name": None, "value": None, "default": None}, _names("description"), each=True)
+_GLOBAL_PARAMETERS: Final = _Part(
+    {
+        "name": None,
+        "value": None,
+        "valueFrom": _Part({"configMapKeyRef": _Part({"name": None, "key": None}), "default": None}),
+    },
+    _names("description"),
+    each=True,
+)
 _OUTPUT_PARAMETERS: Final = _Part(
     {"name": None, "valueFrom": _Part({"path": None, "default": None})}, _names("description"), each=True
 )
@@ -62,6 +74,10 @@ _TEMPLATE: Final = _Part(
         "outputs": _Part({"parameters": _OUTPUT_PARAMETERS, "artifacts": _ARTIFACTS}),
         "container": _CONTAINER,
         "dag": _Part({"tasks": _TASK}),
+        "resource": _Part(
+            dict.fromkeys(_names("action manifest successCondition failureCondition")),
+            _names("flags mergeStrategy setOwnerReference"),
+        ),
         "retryStrategy": _RETRY,
         "activeDeadlineSeconds": None,
     },
@@ -71,13 +87,18 @@ _TEMPLATE: Final = _Part(
 _SPEC: Final = _Part(
     {
         "entrypoint": None,
-        "arguments": _Part({"parameters": _PARAMETERS}),
+        "arguments": _Part({"parameters": _GLOBAL_PARAMETERS}),
+        "workflowTemplateRef": _Part({"name": None}),
         "templateDefaults": _Part({"container": _CONTAINER, "activeDeadlineSeconds": None}, _SCHEDULING),
         "templates": _TEMPLATE,
         "onExit": None,
         "parallelism": None,
     },
-    _SCHEDULING | _names("podGC podMetadata ttlStrategy workflowMetadata artifactRepositoryRef artifactGC archiveLogs"),
+    _SCHEDULING
+    | _names(
+        "podGC podMetadata ttlStrategy workflowMetadata artifactRepositoryRef artifactGC archiveLogs synchronization "
+        "activeDeadlineSeconds automountServiceAccountToken executor"
+    ),
 )
 _TOP: Final = _names("apiVersion kind metadata")
 _CRON: Final = _Part(

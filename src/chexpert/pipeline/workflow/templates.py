@@ -9,7 +9,7 @@ from chexpert.domain.errors import InputError
 from chexpert.pipeline.workflow.commands import INPUTS, OUTPUTS
 from chexpert.pipeline.workflow.conditions import Condition
 from chexpert.pipeline.workflow.document import Document, Keys, Problem
-from chexpert.pipeline.workflow.model import Artifact, Container, OutputParameter, Retry, Task, Template
+from chexpert.pipeline.workflow.model import Artifact, Container, OutputParameter, Resource, Retry, Task, Template
 
 __all__ = ["CONFIG_MAP", "RETRY_EXPRESSION", "TemplateReader"]
 
@@ -34,11 +34,11 @@ class TemplateReader:
         """The template at `keys`, over `templateDefaults`."""
         node: Mapping[str, Any] = self._source.get(keys)
         inputs, outputs = node.get("inputs") or {}, node.get("outputs") or {}
-        if ("container" in node) == ("dag" in node):
-            self._refuse(keys, f"template {node['name']!r} needs a container or a dag, and not both")
+        if sum(kind in node for kind in ("container", "dag", "resource")) != 1:
+            self._refuse(keys, f"template {node['name']!r} needs one of container, dag and resource")
         if "dag" in node and "retryStrategy" in node:
             self._refuse((*keys, "retryStrategy"), "retryStrategy of a dag is not supported: give it to its containers")
-        merged = self._over_defaults(node, keys) if "container" in node else node
+        merged = self._over_defaults(node) if "container" in node else node
         deadline = merged.get("activeDeadlineSeconds")
         tasks = (node.get("dag") or {}).get("tasks") or ()
         return Template(
@@ -49,6 +49,7 @@ class TemplateReader:
             outputs=self._artifacts(outputs, (*keys, "outputs"), OUTPUTS),
             output_parameters=self._output_parameters(outputs, (*keys, "outputs", "parameters")),
             container=self._container(merged["container"], (*keys, "container")) if "container" in node else None,
+            resource=self._resource(node["resource"], (*keys, "resource")) if "resource" in node else None,
             tasks=tuple(self._task(task, (*keys, "dag", "tasks", index)) for index, task in enumerate(tasks)),
             retry=self._retry(node["retryStrategy"], (*keys, "retryStrategy")) if "retryStrategy" in node else None,
             deadline=None if deadline is None else self._duration(deadline, (*keys, "activeDeadlineSeconds")),
@@ -57,15 +58,11 @@ class TemplateReader:
     def _refuse(self, keys: Keys, message: str) -> None:
         self._problems.append(Problem(self._source.line(keys), message))
 
-    def _over_defaults(self, node: Mapping[str, Any], keys: Keys) -> Mapping[str, Any]:
-        """Maps are merged, the template wins. Argo merges some lists by their keys: such a list is refused."""
-        merged = {**self._defaults, **node}
-        defaults = self._defaults.get("container") or {}
-        for key in defaults.keys() & node["container"].keys():
-            if key in {"env", "envFrom", "volumeMounts"}:
-                self._refuse((*keys, "container", key), f"{key} stands in templateDefaults too: keep it in one place")
-        merged["container"] = {**defaults, **node["container"]}
-        return merged
+    def _over_defaults(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The template wins, as in a strategic merge: `env` is merged by name, `envFrom` is replaced as a whole."""
+        defaults, own = self._defaults.get("container") or {}, node["container"]
+        variables = {item["name"]: item for part in (defaults, own) for item in part.get("env") or ()}
+        return {**self._defaults, **node, "container": {**defaults, **own, "env": list(variables.values())}}
 
     def _artifacts(self, node: Mapping[str, Any], keys: Keys, root: str) -> tuple[Artifact, ...]:
         found = []
@@ -105,6 +102,12 @@ class TemplateReader:
             config_maps=tuple(maps),
             line=self._source.line(keys),
         )
+
+    def _resource(self, node: Mapping[str, Any], keys: Keys) -> Resource:
+        if not node.get("manifest"):
+            self._refuse(keys, "a resource needs its manifest")
+        conditions = (node.get("successCondition", ""), node.get("failureCondition", ""))
+        return Resource(node.get("action", ""), node.get("manifest", ""), conditions, self._source.line(keys))
 
     def _retry(self, node: Mapping[str, Any], keys: Keys) -> Retry:
         if node.get("expression") != RETRY_EXPRESSION:

@@ -76,6 +76,7 @@ async function refresh() {
   if (document.hidden) return;
   try {
     const response = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (response.status === 401) location.reload();  // the session ended: the page itself leads to the login
     if (response.ok) take(new DOMParser().parseFromString(await response.text(), "text/html"));
   } catch { /* the site is away: what is shown stays, the next turn asks again */ }
 }
