@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 
 from cluster_harness.git_host import NAME as GIT_HOST
 from cluster_harness.git_host import GitHost, git_host_objects
-from cluster_harness.kube import Kube, until
+from cluster_harness.kube import CommandFailed, Kube, until
 from cluster_harness.settings import ClusterSettings
 from cluster_harness.table import Facts
 from cluster_harness.world import ROOT, World
@@ -180,9 +180,13 @@ def _remove(world: World) -> None:
         kube.delete("applications.argoproj.io", *mine, namespace="argocd")
         kube.delete("appprojects.argoproj.io", "chexpert", "chexpert-controllers", namespace="argocd")
     if kube.has(KINDS["argo"]) and kube.find("namespace", world.settings.prefix):
-        # Before their namespace: its end takes away the account that their artifacts are collected with.
+        # Before their namespace, and without collecting their artifacts: the store that holds them goes too.
         kube.delete("cronworkflows.argoproj.io", "--all", namespace=world.settings.prefix)
-        kube.delete("workflows.argoproj.io", "--all", namespace=world.settings.prefix)
+        kube.delete("workflows.argoproj.io", "--all", namespace=world.settings.prefix, wait=False)
+        for workflow in kube.get("workflows.argoproj.io", namespace=world.settings.prefix)["items"]:
+            kept = [*("-n", world.settings.prefix), "--type=merge", '-p={"metadata":{"finalizers":null}}']
+            with suppress(CommandFailed):  # gone meanwhile
+                kube.kubectl("patch", "workflow", workflow["metadata"]["name"], *kept)
     for namespace in world.namespaces.values():
         kube.delete("namespace", namespace, wait=False)
     for namespace in world.namespaces.values():
