@@ -78,7 +78,7 @@ def phantoms(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("phantoms") / "CheXpert-phantoms"
     generate(folder, PhantomSettings(train_patients=700, valid_patients=200, noise=0.5), workers=2)
-    ran = world.chexpert("data", "upload", str(folder), "s3://chexpert/uploads")
+    ran = world.chexpert("data", "upload", str(folder), "s3://chexpert/uploads", seconds=110)
     assert ran.code == 0, ran.output
     world.images = [path.read_bytes() for path in sorted((folder / "valid").rglob("*.jpg"))[:60]]
     return folder
@@ -87,6 +87,9 @@ def phantoms(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def first(world: World, workflows: None, models: None, phantoms: Path, facts: Facts) -> Promoted:  # noqa: ARG001 - what must be there before
     """v1: from images to the stable of production."""
+    stable = world.production.committed().stable if world.settings.reuse else None
+    if stable is not None:
+        return Promoted(stable.name, stable.storage_uri, stable.digest)
     promoted = world.continuous_x(facts, seed=0)
     world.advance_until(lambda: world.production.stable() == promoted.version, [])
     seconds = world.until_routed({promoted.version: 100}, [])
@@ -100,7 +103,8 @@ def first(world: World, workflows: None, models: None, phantoms: Path, facts: Fa
 def second(world: World, first: Promoted, facts: Facts) -> Promoted:
     """v2: trained anew, its pull request for production open."""
     assert first.version
-    return world.continuous_x(facts, seed=1)
+    proposed = world.proposed() if world.settings.reuse else None
+    return proposed or world.continuous_x(facts, seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,11 @@ class GitHost:
         self.git("commit", "-qm", "Seed")
         self.git("push", "-q", "origin", "HEAD:main")
 
+    def join(self) -> None:
+        """Clone what an earlier run has left."""
+        self.clone.mkdir(parents=True)
+        self.git("clone", "-q", self.outside, ".")
+
     def change(self, message: str, files: dict[str, str | Path]) -> str:
         """Commit on the tip of main and push; the new sha."""
         self.pull()

@@ -1,5 +1,6 @@
 """Every bare repository under a folder over smart HTTP, pushes included: `git_http.py ADDRESS PORT FOLDER`."""
 
+import base64
 import http.server
 import os
 import subprocess
@@ -9,14 +10,24 @@ import sys
 class Handler(http.server.BaseHTTPRequestHandler):
     """Hands each request to `git http-backend`, the CGI program that comes with git."""
 
+    folder = ""
+    password = ""
+    """Of the user `robot`; empty: everyone may push."""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         """Answer one request."""
         path, _, query = self.path.partition("?")
         body = self._body()
+        wanted = "Basic " + base64.b64encode(f"robot:{self.password}".encode()).decode()
+        if self.password and self.headers.get("Authorization", "") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         variables = {
-            "GIT_PROJECT_ROOT": sys.argv[3],
+            "GIT_PROJECT_ROOT": self.folder,
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
             "REQUEST_METHOD": self.command,
@@ -25,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "REMOTE_USER": "anyone",  # only a named user may push
+            "REMOTE_USER": "robot",  # only a named user may push
         }
         done = subprocess.run(
             ["git", "http-backend"], input=body, env=os.environ | variables, capture_output=True, check=True
@@ -55,4 +66,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    Handler.folder = sys.argv[3]
     http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,20 @@ def installed(kube: Kube, settings: ClusterSettings, folder: Path, facts: Facts)
     address = settings.address or kube.gateway_address(*settings.gateway.split("/"))
     git = GitHost(settings.prefix, f"{settings.prefix}-git", address, folder / "clone")
     world = World(kube, settings, folder, address, git)
-    _remove(world)
+    if settings.reuse:
+        git.join()
+        _values(world)
+    else:
+        _remove(world)
     try:
-        with ExitStack() as stack:
+        if not settings.reuse:
             _git_host(world)
             _chart(world, facts)
-            world.s3_url = (
-                f"http://127.0.0.1:{stack.enter_context(kube.forwarded(settings.prefix, 'service/chexpert-s3', 7070))}"
-            )
+            kube.apply(*_objects_route(settings), namespace=settings.prefix)
             if kube.has(KINDS["argocd"]):
                 _applications(world, facts)
-            os.environ.update({k: v for k, v in world.variables.items() if k.startswith("AWS_")})
-            yield world
+        os.environ.update({k: v for k, v in world.variables.items() if k.startswith("AWS_")})
+        yield world
     finally:
         if not settings.keep:
             _remove(world)
@@ -112,11 +114,41 @@ def _faulty() -> dict[str, str | Path]:
     }
 
 
+def _objects_route(settings: ClusterSettings) -> list[dict[str, Any]]:
+    """The bucket at the gateway, for this machine: the chart itself shows S3 to nobody outside."""
+    namespace, name = settings.gateway.split("/")
+    match = {"path": {"type": "PathPrefix", "value": "/chexpert"}}
+    rule = {"matches": [match], "backendRefs": [{"name": "chexpert-s3", "port": 7070}]}
+    policy = {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/component": "s3"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": [{"port": 7070}]}],
+    }
+    return [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": "objects-for-tests"},
+            "spec": {"parentRefs": [{"namespace": namespace, "name": name}], "rules": [rule]},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "objects-for-tests"},
+            "spec": policy,
+        },
+    ]
+
+
+def _values(world: World) -> Path:
+    values = world.folder / "values.yaml"
+    values.write_text(yaml.safe_dump(chart_values(world.settings, world, _user())))
+    return values
+
+
 def _chart(world: World, facts: Facts) -> None:
     began = time.monotonic()
-    user = _user()
-    values = world.folder / "values.yaml"
-    values.write_text(yaml.safe_dump(chart_values(world.settings, world, user)))
+    values = _values(world)
     small = ROOT / "charts/chexpert/values/small.yaml"
     world.kube.run(
         "helm", "install", "chexpert", str(ROOT / "charts/chexpert"), "--namespace", world.settings.prefix,

@@ -3,8 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,17 +117,3 @@ class Kube:
         address: str = gateway["status"]["addresses"][0]["value"]
         port = gateway["spec"]["listeners"][0]["port"]
         return address if port == 80 else f"{address}:{port}"
-
-    @contextmanager
-    def forwarded(self, namespace: str, target: str, port: int) -> Iterator[int]:
-        """A loopback port that leads to a port of a Service or pod."""
-        command = ["kubectl", "port-forward", "-n", namespace, target, f":{port}", "--address", "127.0.0.1"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                if "Forwarding from" not in line:
-                    raise CommandFailed(command, line)
-                yield int(line.split("127.0.0.1:")[1].split()[0])
-            finally:
-                process.terminate()

@@ -34,6 +34,8 @@ class ClusterSettings:
     """Domain of KServe's hosts, which pods resolve to the gateway."""
     keep: bool = False
     """Leave everything in place at the end, to look at it."""
+    reuse: bool = False
+    """Go on with what an earlier run left in place."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -50,7 +52,11 @@ class ClusterSettings:
             "postgresql": "docker.io/library/postgres:17.10-bookworm",
             "s3": "ghcr.io/versity/versitygw:v1.8.0",
         }
-        return cls(**{**known, **given}, keep=environment.get("CLUSTER_KEEP", "") == "1")
+        return cls(
+            **{**known, **given},
+            keep=environment.get("CLUSTER_KEEP", "") == "1",
+            reuse=environment.get("CLUSTER_REUSE", "") == "1",
+        )
 
     def image(self, name: str) -> str:
         """Full reference of one of our images, such as tools."""

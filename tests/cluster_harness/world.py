@@ -60,8 +60,6 @@ class World:
     git: GitHost
     images: Sequence[bytes] = ()
     """Encoded radiographs to ask about."""
-    s3_url: str = ""
-    """The bundled S3 gateway as this machine reaches it."""
 
     @property
     def namespaces(self) -> Mapping[str, str]:
@@ -95,7 +93,10 @@ class World:
         keys = {name: b64decode(secret[name]).decode() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
         configuration = self.kube.get("configmap", "chexpert", namespace=self.namespaces["platform"])["data"]
         ours = {"CHEXPERT_OBJECTS": configuration["CHEXPERT_OBJECTS"], "CHEXPERT_GITOPS": self.git.outside}
-        s3 = {"AWS_ENDPOINT_URL_S3": self.s3_url, "AWS_DEFAULT_REGION": configuration["AWS_DEFAULT_REGION"]}
+        s3 = {
+            "AWS_ENDPOINT_URL_S3": f"http://{self.gateway}",
+            "AWS_DEFAULT_REGION": configuration["AWS_DEFAULT_REGION"],
+        }
         return {**os.environ, **keys, **ours, **s3}
 
     def chexpert(self, *arguments: str, seconds: float = 900) -> Ran:
@@ -176,12 +177,20 @@ class World:
             f"{watched.output}\n{[(n['displayName'], n['phase'], n.get('message')) for n in self.nodes(run)]}"
         )
         nodes = self.nodes(run)
-        branch = next(b for b in self.git.branches() if b.startswith("promote/production/"))
-        text = self.git.git("show", f"origin/{branch}:{self.production.path}")
-        version = branch.rpartition("/")[2]
-        served = next(v for v in parse(text, where=branch).versions if v.name == version)
+        proposed = self.proposed()
+        assert proposed is not None
         took = f"{len(nodes)} steps Succeeded in {time.monotonic() - began:.0f} s"
-        facts.saw(3, f"continuous-x, seed {seed}: {version}", f"{took}, pull request open")
+        facts.saw(3, f"continuous-x, seed {seed}: {proposed.version}", f"{took}, pull request open")
+        return proposed
+
+    def proposed(self) -> Promoted | None:
+        """The version of production's open pull request."""
+        branches = [name for name in self.git.branches() if name.startswith("promote/production/")]
+        if not branches:
+            return None
+        version = branches[0].rpartition("/")[2]
+        text = self.git.git("show", f"origin/{branches[0]}:{self.production.path}")
+        served = next(v for v in parse(text, where=branches[0]).versions if v.name == version)
         return Promoted(version, served.storage_uri, served.digest)
 
     def advance(self) -> None:

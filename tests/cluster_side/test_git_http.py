@@ -1,8 +1,6 @@
 """A git host over HTTP, as in a cluster: git's own `http-backend` on loopback, with and without a password."""
 
-import base64
 import http.server
-import os
 import shutil
 import subprocess
 import threading
@@ -19,64 +17,14 @@ from chexpert.gitops.errors import GitDenied
 from chexpert.gitops.promotion_request import connect, open_promotion
 from chexpert.gitops.repository import Repository
 from chexpert.testing.rollouts import RolloutSite
+from cluster_harness.git_http import Handler
 
 
-class Backend(http.server.BaseHTTPRequestHandler):
-    """Hands each request to `git http-backend`."""
-
-    folder: Path
-    password = ""
-    """Empty: everyone may push."""
+class Backend(Handler):
+    """Quiet."""
 
     def log_message(self, *_: Any) -> None:
         """Nothing on standard error."""
-
-    def answer(self) -> None:
-        """Refuse, or run the CGI program."""
-        size = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(size) if size else self._chunks()
-        given = self.headers.get("Authorization", "")
-        wanted = "Basic " + base64.b64encode(f"robot:{self.password}".encode()).decode()
-        if self.password and given != wanted:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="git"')
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        path, _, query = self.path.partition("?")
-        environment = os.environ | {
-            "GIT_PROJECT_ROOT": str(self.folder),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "REQUEST_METHOD": self.command,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "REMOTE_ADDR": self.client_address[0],
-            "REMOTE_USER": "robot",
-        }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-        self.send_response(int(headers.pop("Status", "200").split()[0]))
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = answer  # noqa: N815 - names that http.server calls
-
-    def _chunks(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return b""
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -102,7 +50,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     for name in ("GIT_USERNAME", "GIT_PASSWORD", "CHEXPERT_GITHUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     site = RolloutSite.create(tmp_path)
-    backend = type("OneBackend", (Backend,), {"folder": tmp_path})
+    backend = type("OneBackend", (Backend,), {"folder": str(tmp_path)})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), backend) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/gitops.git"
