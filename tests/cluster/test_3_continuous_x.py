@@ -1,6 +1,7 @@
 """`continuous-x` on the Argo Workflows controller: from images to a pull request, a refusal, a killed pod."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,7 @@ def test_a_killed_pod_is_tried_again_only_where_it_is_marked(world: World, facts
 
 
 def _tries(world: World, run: str, step: str, kind: str = "Pod") -> list[str]:
-    workflow = world.kube.get("workflow", run, namespace=world.namespaces["platform"])
-    nodes = [node for node in workflow["status"].get("nodes", {}).values() if node["type"] == kind]
+    nodes = world.nodes(run, kind)
     return sorted(f"{n['displayName']} {n['phase']}" for n in nodes if n["displayName"].startswith(step))
 
 
@@ -86,6 +86,10 @@ def _running(world: World, run: str, step: str) -> str:
     for node in world.nodes(run):
         if node["displayName"].startswith(step) and node["phase"] == "Running":
             for pod in world.kube.pods(world.namespaces["platform"], f"workflows.argoproj.io/workflow={run}"):
-                if pod["metadata"]["annotations"].get("workflows.argoproj.io/node-id") == node["id"]:
+                states = {c["name"]: c["state"] for c in pod["status"].get("containerStatuses", [])}
+                ours = pod["metadata"]["annotations"].get("workflows.argoproj.io/node-id") == node["id"]
+                # Argo makes a pod anew, without a try, that goes before its main container has started.
+                if ours and "running" in states.get("main", {}):
+                    time.sleep(8)  # until the step has imported what it needs, and listens to SIGTERM
                     return str(pod["metadata"]["name"])
     return ""

@@ -163,10 +163,10 @@ class World:
         """Follow a workflow to its end with `chexpert pipeline watch`."""
         return self.chexpert("pipeline", "watch", run, "--namespace", self.namespaces["platform"], seconds=seconds)
 
-    def nodes(self, run: str) -> list[dict[str, Any]]:
-        """The pods of a workflow, as its status tells them."""
-        workflow = self.kube.get("workflow", run, namespace=self.namespaces["platform"])
-        return [node for node in workflow["status"].get("nodes", {}).values() if node["type"] == "Pod"]
+    def nodes(self, run: str, kind: str = "Pod") -> list[dict[str, Any]]:
+        """The pods of a workflow, as its status tells them; none while it has no status yet."""
+        status = self.kube.get("workflow", run, namespace=self.namespaces["platform"]).get("status", {})
+        return [node for node in status.get("nodes", {}).values() if node["type"] == kind]
 
     def continuous_x(self, facts: Facts, *, seed: int) -> Promoted:
         """Run the workflow template to its pull request for production."""

@@ -54,6 +54,17 @@ def test_a_push_that_drops_the_routed_version_is_refused_by_file(clone: Path, co
     assert "v1 gets 100 %" in verdict.reasons[0]
 
 
+def test_the_way_back_is_never_barred(clone: Path, commit: Commit, empty: str) -> None:
+    """A canary may go at any weight, as the driver returns it; with another stable in the same push it may not."""
+    stable = promotion.first(empty, "v1", URI_A, A)
+    rolling = commit({FILE: promotion.set_weight(promotion.start_canary(stable, "v2", URI_B, B, 10), "v2", 50)})
+    (verdict,) = check_push(clone, rolling, commit({FILE: stable}))
+    assert (verdict.gate, verdict.passed) == ("return", True)
+    other = commit({FILE: promotion.first(empty, "v3", URI_B, B)})
+    (verdict,) = check_push(clone, rolling, other)
+    assert not verdict.passed
+
+
 def test_a_push_that_deletes_an_environment_is_refused(clone: Path, commit: Commit, empty: str) -> None:
     """Argo CD would delete what answers."""
     before = commit({FILE: promotion.first(empty, "v1", URI_A, A), "README.md": ""})

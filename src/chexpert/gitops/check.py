@@ -9,7 +9,7 @@ from chexpert.domain.digests import of_value
 from chexpert.domain.verdicts import Verdict
 from chexpert.serving.isvc import BadServedFile, ServedFile, ServedVersion, parse
 
-__all__ = ["check_diff"]
+__all__ = ["check_diff", "is_return"]
 
 _MOVING: Final = ("models:/", "mlflow:", "runs:/")
 """Addresses that mean something else tomorrow: git would not say what is served."""
@@ -36,6 +36,24 @@ def check_diff(before: str, after: str, *, subject: str = "inferenceservice.yaml
         otherwise="only versions and weights change, and every version with traffic stays",
         inputs_digest=of_value({"before": before, "after": after}),
     )
+
+
+def is_return(before: str, after: str) -> bool:
+    """Whether the edit takes canaries away and changes nothing else: the way back, which no check may bar.
+
+    False where a text is not readable.
+    """
+    try:
+        if _outside(before, after):
+            return False
+        old, new = parse(before, where="before"), parse(after, where="after")
+    except BadServedFile:
+        return False
+    left = {version.name: version.digest for version in new.canaries}
+    kept = {version.name: version.digest for version in old.canaries}
+    if old.stable is None or new.stable is None or not left.items() < kept.items():
+        return False
+    return (old.stable.name, old.stable.digest) == (new.stable.name, new.stable.digest)
 
 
 def _outside(before: str, after: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from chexpert.domain.verdicts import Verdict
-from chexpert.gitops.check import check_diff
+from chexpert.gitops.check import check_diff, is_return
 from chexpert.gitops.git import run
 
 __all__ = ["PATTERN", "check_push", "pushed_to"]
@@ -42,7 +42,9 @@ def check_push(repository: Path, before: str, after: str, *, pattern: str = PATT
             verdicts.append(Verdict.judge("promotion-diff", path, [f"{path} would be deleted"], otherwise=""))
             continue
         new = run("show", f"{after}:{path}", cwd=repository, received=True)
-        if new != old:
+        if is_return(old, new):
+            verdicts.append(Verdict.judge("return", path, [], otherwise="a canary goes, the stable serves on"))
+        elif new != old:
             verdicts.append(check_diff(old, new, subject=path))
     return tuple(verdicts)
 
