@@ -102,9 +102,9 @@ def first(world: World, workflows: None, models: None, phantoms: Path, facts: Fa
 @pytest.fixture(scope="session")
 def second(world: World, first: Promoted, facts: Facts) -> Promoted:
     """v2: trained anew, its pull request for production open."""
-    assert first.version
-    proposed = world.proposed() if world.settings.reuse else None
-    return proposed or world.continuous_x(facts, seed=1)
+    if world.settings.reuse:
+        return world.proposed() or first
+    return world.continuous_x(facts, seed=1)
 
 
 @pytest.fixture(scope="session")

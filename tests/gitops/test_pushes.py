@@ -60,6 +60,9 @@ def test_the_way_back_is_never_barred(clone: Path, commit: Commit, empty: str) -
     rolling = commit({FILE: promotion.set_weight(promotion.start_canary(stable, "v2", URI_B, B, 10), "v2", 50)})
     (verdict,) = check_push(clone, rolling, commit({FILE: stable}))
     assert (verdict.gate, verdict.passed) == ("return", True)
+    slot = commit({FILE: promotion.start_canary(stable, "v2", URI_B, B, 0)})
+    (verdict,) = check_push(clone, rolling, slot)
+    assert (verdict.gate, verdict.passed) == ("return", True)
     other = commit({FILE: promotion.first(empty, "v3", URI_B, B)})
     (verdict,) = check_push(clone, rolling, other)
     assert not verdict.passed

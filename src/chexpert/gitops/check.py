@@ -39,9 +39,10 @@ def check_diff(before: str, after: str, *, subject: str = "inferenceservice.yaml
 
 
 def is_return(before: str, after: str) -> bool:
-    """Whether the edit takes canaries away and changes nothing else: the way back, which no check may bar.
+    """Whether the edit takes traffic from canaries and gives none to any other: the way back, which no check may bar.
 
-    False where a text is not readable.
+    The stable stays, and an old version may stand at 0 % again, as a revert brings it back. False where a text is not
+    readable.
     """
     try:
         if _outside(before, after):
@@ -49,9 +50,8 @@ def is_return(before: str, after: str) -> bool:
         old, new = parse(before, where="before"), parse(after, where="after")
     except BadServedFile:
         return False
-    left = {version.name: version.digest for version in new.canaries}
-    kept = {version.name: version.digest for version in old.canaries}
-    if old.stable is None or new.stable is None or not left.items() < kept.items():
+    now, then = ({v.name: v.digest for v in served.canaries if v.traffic > 0} for served in (new, old))
+    if old.stable is None or new.stable is None or not now.items() < then.items():
         return False
     return (old.stable.name, old.stable.digest) == (new.stable.name, new.stable.digest)
 
