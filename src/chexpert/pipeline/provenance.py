@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["git_commit", "versions"]
@@ -32,5 +33,9 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Installed version of each package that can change a result."""
-    return {f"version {name}": version(name) for name in PACKAGES}
+    """Version of each package that can change a result, of those that are installed: an image holds only its own."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[f"version {name}"] = version(name)
+    return found
