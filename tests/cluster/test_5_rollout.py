@@ -92,7 +92,9 @@ def test_a_commit_that_drops_the_routed_version_is_refused_before_it_reaches_git
 ) -> None:
     """`chexpert pr check` as the Git host's own hook: the push is turned down, and the host's main stays as it was."""
     before = world.git.pull()
-    dropped = world.production.text().replace(f" {second.version}\n", " v92\n")
+    dropped = world.production.text()
+    for field in ("name", "value"):
+        dropped = dropped.replace(f"{field}: {second.version}\n", f"{field}: v92\n")
     with pytest.raises(CommandFailed) as refused:
         world.production.commit("Serve something else", dropped)
     refusal = next(line for line in refused.value.output.splitlines() if "would be dropped" in line)
