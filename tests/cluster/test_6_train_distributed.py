@@ -12,8 +12,8 @@ from cluster_harness.world import World
 
 pytestmark = pytest.mark.timeout(1200)
 
-TOLERANCE = 1e-3
-"""Of the loss: sums over two pods are added in another order than over one."""
+TOLERANCE = 1e-5
+"""Of the loss, in numbers of 64 bits: with 32, one rounding grows to 3 % of the tune loss in 6 epochs."""
 
 
 @pytest.mark.usefixtures("first")
@@ -47,7 +47,15 @@ def _data(world: World) -> dict[str, str]:
 
 
 def _submit(world: World, data: dict[str, str], *, nodes: int) -> str:
-    return world.submit("train-distributed", **data, nodes=str(nodes), network="small-cnn", epochs="6", memory="1500Mi")
+    return world.submit(
+        "train-distributed",
+        **data,
+        nodes=str(nodes),
+        network="small-cnn",
+        epochs="6",
+        precision="64-true",
+        memory="1500Mi",
+    )
 
 
 def _train(world: World, data: dict[str, str], *, nodes: int) -> str:
@@ -68,4 +76,4 @@ def _log(world: World, run: str) -> str:
 
 
 def _resumed(world: World, run: str) -> str:
-    return next((line for line in _log(world, run).splitlines() if "resum" in line.lower()), "")
+    return next((line for line in _log(world, run).splitlines() if "is resumed after epoch" in line), "")

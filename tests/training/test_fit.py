@@ -128,8 +128,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     process.start()
     process.join(100)
     assert process.exitcode == -signal.SIGKILL
-    steps: list[int] = []
-    resumed = fit(*dataset, SETTINGS, NETWORK, output_uri=output, progress=lambda now: steps.append(now.done))
+    told: list[Step] = []
+    resumed = fit(*dataset, SETTINGS, NETWORK, output_uri=output, progress=told.append)
+    assert bool(told[0].text) is (step > STEPS_PER_EPOCH)
+    steps = [now.done for now in told if not now.text]
     assert steps[0] == (step - 1) // STEPS_PER_EPOCH * STEPS_PER_EPOCH + 1
     assert steps[-1] == SETTINGS.epochs * STEPS_PER_EPOCH
     assert resumed.digest == trained.digest

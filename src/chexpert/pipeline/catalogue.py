@@ -65,6 +65,7 @@ _DECLARATIONS: Final = (
             Parameter("manifest", "URL of manifest.parquet, as ingest and etl write it"),
             Parameter("shards", "URL of the folder of shards"),
             Parameter("batch", "images of one step, over all processes; 0: as the network's recipe says", default="0"),
+            Parameter("precision", "Lightning's word, such as 32-true, bf16-mixed or 64-true", default="32-true"),
             Parameter("checkpoints", "URL under which a killed run goes on; empty: with the models", default=""),
             Parameter("result", "URL of the object that names the model; empty: <objects>/trained/<run>", default=""),
         ),

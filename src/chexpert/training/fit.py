@@ -119,7 +119,7 @@ def _run(module: TrainingModule, checkpoints: str, reporter: Reporter) -> None:
     with processes.synced_norms(module.network):
         loop.fit(module, ckpt_path=f"{checkpoints}/{LAST}" if filesystem.exists(last) else None, weights_only=True)
     best = StagedCheckpoints().load_checkpoint(f"{checkpoints}/{BEST}")
-    module.to("cpu").load_state_dict(best["state_dict"])
+    module.to("cpu", torch.float32).load_state_dict(best["state_dict"])
     module.network.to(memory_format=torch.contiguous_format)
 
 

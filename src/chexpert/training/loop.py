@@ -36,6 +36,13 @@ class Reporter(Callback):
         self._looked = 0.0
         self._loss = 0.0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say from where a run that was killed goes on."""
+        del pl_module
+        if self._progress is not None and (done := trainer.current_epoch):
+            text = f"a killed run is resumed after epoch {done} of {trainer.max_epochs}"
+            self._progress(Step(trainer.global_step, int(trainer.estimated_stepping_batches), self._loss, text))
+
     def on_train_batch_end(
         self,
         trainer: Trainer,

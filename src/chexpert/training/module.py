@@ -105,7 +105,7 @@ class TrainingModule(LightningModule):
         rank, world = self._part
         seed = self.settings.seed * _SEED_STRIDE + self.global_step
         torch.manual_seed(seed + rank * _RANK_STRIDE)
-        images, count = as_images(pixels), self._batches.images(batch_idx)
+        images, count = as_images(pixels).to(self.dtype), self._batches.images(batch_idx)
         if self.settings.augmentation is not None:
             generator = torch.Generator().manual_seed(seed)
             images = augment(images, self.settings.augmentation, generator, among=(share(count, self._part), count))

@@ -14,7 +14,7 @@ __all__ = ["predict"]
 
 def predict(module: nn.Module, shards: Shards, rows: NDArray[np.int64], batch: int = 256) -> NDArray[np.float32]:
     """Logits (n, 14) of the images in these rows of the shards; the module is left in the mode it was in."""
-    device = next(module.parameters()).device
+    weights = next(module.parameters())
     logits = np.empty((len(rows), len(OBSERVATIONS)), np.float32)
     was_training = module.training
     module.eval()
@@ -22,8 +22,8 @@ def predict(module: nn.Module, shards: Shards, rows: NDArray[np.int64], batch: i
         with torch.inference_mode():
             for start in range(0, len(rows), batch):
                 part = slice(start, start + batch)
-                pixels = torch.from_numpy(shards.take(rows[part])).to(device)
-                logits[part] = module(as_images(pixels)).float().cpu().numpy()
+                pixels = torch.from_numpy(shards.take(rows[part])).to(weights.device)
+                logits[part] = module(as_images(pixels).to(weights.dtype)).float().cpu().numpy()
     finally:
         module.train(was_training)
     return logits

@@ -79,7 +79,7 @@ def _forward(norm: nn.BatchNorm2d, images: Tensor) -> Tensor:
     if not norm.training or norm.running_mean is None or norm.running_var is None:
         result: Tensor = type(norm).forward(norm, images)
         return result
-    mean, variance, count = _statistics(images.float())  # as torch's own does under autocast
+    mean, variance, count = _statistics(images.to(norm.running_mean.dtype))  # autocast's halves are too coarse
     with torch.no_grad():
         momentum = norm.momentum or 0.0
         norm.running_mean.lerp_(mean, momentum)

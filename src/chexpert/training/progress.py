@@ -16,6 +16,8 @@ class Step:
     total: int
     loss: float
     """Of the epoch so far; as of the last look, at most 1 s ago."""
+    text: str = ""
+    """What is worth a line in a log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class TrainingSettings:
     best_by: Literal["loss", "auroc"] = "loss"
     """What of the split tune chooses the epoch. On a few hundred images the loss is the steadier of the two."""
     precision: str = "32-true"
-    """Lightning's word; bf16-mixed on a GPU."""
+    """Lightning's word: bf16-mixed on a GPU, 64-true to compare runs digit by digit. Weights are kept as float32."""
     threads: int = 0
     """CPU threads; 0: as many as affinity mask and cgroup quota allow."""
     max_seconds: float = 0.0

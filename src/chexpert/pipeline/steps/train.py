@@ -41,11 +41,12 @@ def distributed(context: StepContext) -> None:
     manifest = Manifest.read(context.parameter("manifest"))
     shards = Shards.open(context.parameter("shards"))
     batch = int(context.parameter("batch"))
+    precision = {"precision": context.parameter("precision")}
     facts = _fit(
         context,
         manifest,
         shards,
-        {"batch": batch} if batch else {},
+        {**precision, "batch": batch} if batch else precision,
         checkpoints_uri=context.parameter("checkpoints"),
     )
     if processes.place()[0] == 0:
@@ -81,7 +82,7 @@ def _fit(
             output_uri=context.places.object("models"),
             checkpoints_uri=checkpoints_uri,
             tracker=run_,
-            progress=lambda step: context.progress(step.done, step.total),
+            progress=lambda step: context.progress(step.done, step.total, step.text),
         )
     return {
         "uri": trained.uri,
