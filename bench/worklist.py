@@ -10,14 +10,12 @@ Run: .venv/bin/python bench/worklist.py
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
 import numpy as np
-import uvicorn
 from _saving import save
 from rich.console import Console
 from rich.progress import track
@@ -26,7 +24,7 @@ from sqlalchemy import insert
 from chexpert.domain.observations import FLAGGABLE
 from chexpert.domain.studies import Tier
 from chexpert.domain.triage import Entry, TriageRule
-from chexpert.triage.app import create_app
+from chexpert.testing.sites import served
 from chexpert.triage.database import Database
 from chexpert.triage.settings import SiteSettings
 from chexpert.triage.tables import Study
@@ -95,20 +93,10 @@ def _fill(url: str, minutes: float) -> None:
 
 
 def _measure(settings: SiteSettings, name: str) -> dict[str, dict[str, float]]:
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            following = client.get("/").text.split('id="following" href="')[1].split('"')[0].replace("&amp;", "&")
-            pages = {"first page": "/", "second page": following, "late": "/?show=late", "search": "/?q=A00012"}
-            return {page: _times(client, url, f"{name}: {page}") for page, url in pages.items()}
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(settings) as client:
+        following = client.get("/").text.split('id="following" href="')[1].split('"')[0].replace("&amp;", "&")
+        pages = {"first page": "/", "second page": following, "late": "/?show=late", "search": "/?q=A00012"}
+        return {page: _times(client, url, f"{name}: {page}") for page, url in pages.items()}
 
 
 def _times(client: httpx.Client, url: str, title: str) -> dict[str, float]:

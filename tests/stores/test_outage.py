@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from chexpert.testing.predictor import FakePredictor
+from chexpert.testing.sites import served
 from chexpert.triage.database import Database
 from chexpert.triage.health_server import metrics
 from chexpert.triage.settings import SiteSettings, WorkerSettings
 from chexpert.triage.worker import Worker
 from real_stores import S3, Postgres
-from sites import served
 
 QUICK = WorkerSettings(poll_s=0.05, backoff_s=0.05, backoff_max_s=0.2, timeout_s=2.0)
 

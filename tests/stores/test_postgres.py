@@ -16,12 +16,12 @@ from sqlalchemy import func, inspect, select
 from chexpert.data import label_events
 from chexpert.domain.observations import OBSERVATIONS, Observation
 from chexpert.testing.predictor import FakePredictor, Said
+from chexpert.testing.sites import served
 from chexpert.triage import exporting, reading
 from chexpert.triage.database import Database
 from chexpert.triage.settings import SiteSettings, WorkerSettings
 from chexpert.triage.tables import Base, ImageRow, LabelEventRow, PredictionRow, Study
 from chexpert.triage.worker import Worker
-from sites import served
 
 AT_ONCE = 6
 JSON = {"content-type": "application/json"}

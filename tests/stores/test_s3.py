@@ -32,10 +32,10 @@ from chexpert.pipeline.driver.timeline import NumberTaken, Timeline
 from chexpert.serving.inference_log import InferenceLog
 from chexpert.serving.settings import LogSettings
 from chexpert.testing.bundles import tiny
+from chexpert.testing.sites import served
 from chexpert.triage.rollouts import Timelines
 from chexpert.triage.settings import SiteSettings
 from real_stores import S3
-from sites import served
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVENT = TimelineEvent(NOON, "production", Stage.CANARY, "v1", "v2", {"v1": 90, "v2": 10})

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from chexpert.testing.sites import served
 from chexpert.triage.passwords import PasswordHash
 from chexpert.triage.settings import SiteSettings
 from chexpert.triage.site import Site, open_site
 from real_stores import postgres_server  # noqa: F401  a fixture
-from sites import served
 
 PASSWORD = "correct horse"  # noqa: S105  of the users made here
 

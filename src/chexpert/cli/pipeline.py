@@ -37,7 +37,7 @@ def run(
     from rich.console import Console
 
     from chexpert.domain.places import Places
-    from chexpert.pipeline.runner.display import Display, log_tails
+    from chexpert.pipeline.runner.display import display, log_tails
     from chexpert.pipeline.runner.folder import fresh
     from chexpert.pipeline.runner.preloaded import Preloaded
     from chexpert.pipeline.runner.results import StepStatus
@@ -47,13 +47,13 @@ def run(
 
     workflow = read(file)
     console = Console(highlight=False, soft_wrap=True)
-    with Preloaded(steps_of(workflow) if preload else ()) as preloaded, Display(console, workflow) as display:
+    with Preloaded(steps_of(workflow) if preload else ()) as preloaded, display(console, workflow) as shown:
         result = run_workflow(
             workflow,
             _pairs(parameter or []),
             Places.from_environment(os.environ),
             run_folder or fresh(Path("var/runs"), workflow.name),
-            progress=display,
+            progress=shown,
             max_parallel=max_parallel,
             preloaded=preloaded,
         )
@@ -180,14 +180,14 @@ def _watch(workflows: "Workflows", name: str) -> None:
 
     from rich.console import Console
 
-    from chexpert.cluster.display import RunDisplay, ending
+    from chexpert.cluster.display import display, ending
     from chexpert.cluster.logs import reasons, tail
     from chexpert.cluster.workflows import watch as watch_run
     from chexpert.domain.places import Places
 
     console = Console(highlight=False, soft_wrap=True)
-    with RunDisplay(console) as display:
-        run = watch_run(workflows, name, display)
+    with display(console) as shown:
+        run = watch_run(workflows, name, shown)
     if said := tail(workflows, run):
         console.print(said, markup=False)
     for step, lines in reasons(workflows, run, Places.from_environment(os.environ)).items():

@@ -1,8 +1,9 @@
 """A run on the terminal: a live table of its steps."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from chexpert.cluster.runs import Run, Step
 
-__all__ = ["RunDisplay", "ending", "table"]
+__all__ = ["display", "ending", "table"]
 
 _STYLES: Final = {"Succeeded": "green", "Running": "cyan", "Failed": "red", "Error": "red", "Pending": "yellow"}
 
@@ -47,34 +48,26 @@ def ending(run: Run) -> str:
     return f"{run.name}: {run.outcome}{refused}{said or (f'; {run.message}' if run.message and not refused else '')}"
 
 
-class RunDisplay:
-    """Watches a run: give it to `watch`, inside `with`.
+@contextmanager
+def display(console: Console) -> Iterator[Callable[[Run], None]]:
+    """What to give to `watch`, inside `with`.
 
     On a terminal the table is redrawn in place; elsewhere one line is printed for each change of a step.
     """
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield lambda run: live.update(table(run, datetime.now(UTC)))
 
+
+class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
         self._seen: dict[str, tuple[str, int]] = {}
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
     def __call__(self, run: Run) -> None:
-        """Show where the steps stand."""
         now = datetime.now(UTC)
-        if self._live is not None:
-            self._live.update(table(run, now))
-            return
         for step in run.steps:
             state = (step.phase, step.tries)
             if self._seen.get(step.name) != state:

@@ -3,4 +3,4 @@
 No product package imports this one.
 """
 
-__all__ = ["bundles", "faults", "github", "logs", "nan_bundle", "predictor", "rollouts", "wrong_labels"]
+__all__ = ["bundles", "faults", "github", "logs", "nan_bundle", "predictor", "rollouts", "sites", "wrong_labels"]

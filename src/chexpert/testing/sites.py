@@ -1,4 +1,4 @@
-"""A site as tests serve it: the real application under a real server, in this process."""
+"""A site as tests and benchmarks serve it: the real application under a real server, in this process."""
 
 import threading
 import time

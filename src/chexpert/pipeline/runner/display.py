@@ -1,9 +1,8 @@
 """A live picture of a run on the terminal: the drawing of its DAG, redrawn as it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -12,36 +11,28 @@ from chexpert.pipeline.graph import drawing
 from chexpert.pipeline.runner.results import StepResult, StepStatus
 from chexpert.pipeline.workflow.model import Workflow
 
-__all__ = ["Display", "log_tails"]
+__all__ = ["display", "log_tails"]
 
 
-class Display:
-    """Watches a run: give it to `run` as `progress`, inside `with`.
+@contextmanager
+def display(console: Console, workflow: Workflow) -> Iterator[Callable[[Sequence[StepResult]], None]]:
+    """What to give to `run` as `progress`, inside `with`.
 
     On a terminal the DAG is redrawn in place; elsewhere one line is printed for each change of a step.
     """
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with Live(console=console, refresh_per_second=8) as live:
+        yield lambda steps: live.update(drawing(workflow, steps, datetime.now(UTC)))
 
-    def __init__(self, console: Console, workflow: Workflow) -> None:
-        self._console, self._workflow = console, workflow
-        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._seen: dict[str, StepStatus] = {}
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
     def __call__(self, steps: Sequence[StepResult]) -> None:
-        """Show where the steps stand."""
-        if self._live is not None:
-            self._live.update(drawing(self._workflow, steps, datetime.now(UTC)))
-            return
         for step in steps:
             if self._seen.get(step.name) is not step.status and step.status is not StepStatus.WAITING:
                 took = f" {step.took.total_seconds():.1f} s" if step.took and not step.reused else ""
