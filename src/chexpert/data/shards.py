@@ -205,7 +205,7 @@ def _copied(uri: str, index: Index, cache: Path | None) -> Path:
     for file, digest in index.shards.items():
         copy = folder / file
         if not copy.exists() or digest_of_file(copy) != digest:
-            objects.write_bytes(str(copy), objects.read_bytes(objects.child(uri, file)))
+            objects.download(objects.child(uri, file), copy)
     return folder
 
 
