@@ -11,12 +11,15 @@ from chexpert.pipeline.workflow.conditions import Condition
 from chexpert.pipeline.workflow.document import Document, Keys, Problem
 from chexpert.pipeline.workflow.model import Artifact, Container, OutputParameter, Resource, Retry, Task, Template
 
-__all__ = ["CONFIG_MAP", "RETRY_EXPRESSION", "TemplateReader"]
+__all__ = ["CONFIG_MAP", "RETRY_EXPRESSIONS", "TemplateReader"]
 
 CONFIG_MAP: Final = "chexpert"
 """The one ConfigMap of a manifest; the local runner fills in its own places for it."""
-RETRY_EXPRESSION: Final = "asInt(lastRetry.exitCode) == 75"
-"""The one rule of trying again."""
+RETRY_EXPRESSIONS: Final = (
+    "asInt(lastRetry.exitCode) == 75",
+    "asInt(lastRetry.exitCode) == 75 || lastRetry.message == 'pod deleted'",
+)
+"""The rules of trying again; the same here, where there are no pods. Of a deleted pod Argo knows no exit code."""
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
@@ -110,8 +113,9 @@ class TemplateReader:
         return Resource(node.get("action", ""), node.get("manifest", ""), conditions, self._source.line(keys))
 
     def _retry(self, node: Mapping[str, Any], keys: Keys) -> Retry:
-        if node.get("expression") != RETRY_EXPRESSION:
-            self._refuse((*keys, "expression"), f"expression is not {RETRY_EXPRESSION!r}, the one that is supported")
+        if node.get("expression") not in RETRY_EXPRESSIONS:
+            rules = " or ".join(map(repr, RETRY_EXPRESSIONS))
+            self._refuse((*keys, "expression"), f"expression is not {rules}, which are supported")
         limit = node.get("limit", "")
         if not limit.isdecimal():
             self._refuse((*keys, "limit"), f"limit is {limit!r}: say how often to try again, such as '3'")
