@@ -13,7 +13,7 @@ from cluster_harness.world import World
 pytestmark = pytest.mark.timeout(1200)
 
 TOLERANCE = 1e-5
-"""Of the loss, in numbers of 64 bits: with 32, one rounding grows to 3 % of the tune loss in 6 epochs."""
+"""Of the loss, in numbers of 64 bits: with 32, one rounding grows to 3 % of the tune loss."""
 
 
 @pytest.mark.usefixtures("first")
@@ -52,7 +52,7 @@ def _submit(world: World, data: dict[str, str], *, nodes: int) -> str:
         **data,
         nodes=str(nodes),
         network="small-cnn",
-        epochs="6",
+        epochs="3",
         precision="64-true",
         memory="1500Mi",
     )
