@@ -98,9 +98,10 @@ class Kube:
         items = self.get("pods", namespace=namespace, selector=selector)["items"]
         return [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
 
-    def execute(self, namespace: str, target: str, *command: str, seconds: float = 120) -> str:
-        """Run a command in a container."""
-        return self.kubectl("exec", "-n", namespace, target, "--", *command, seconds=seconds)
+    def execute(self, namespace: str, target: str, *command: str, container: str = "", seconds: float = 120) -> str:
+        """Run a command in a container, the first if none is named."""
+        chosen = ["-c", container] if container else []
+        return self.kubectl("exec", "-n", namespace, target, *chosen, "--", *command, seconds=seconds)
 
     def logs(self, namespace: str, pod: str, container: str = "", lines: int = 40) -> str:
         """Newest lines of a container's log."""
