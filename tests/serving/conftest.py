@@ -2,11 +2,12 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,9 @@ class Served:
     manifest: Path
     objects: Path
     log: Path
+    """What it said on standard error."""
+    access: Path
+    """Its standard output: the access log."""
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -133,19 +137,26 @@ def start(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     """Start servers; all are ended with the module."""
     running: list[Served] = []
 
-    def start_one(text: str, *arguments: str, program: Sequence[str] = ("-c", PROGRAM)) -> Served:
+    def start_one(
+        text: str,
+        *arguments: str,
+        program: Sequence[str] = ("-c", PROGRAM),
+        environment: Mapping[str, str] | None = None,
+    ) -> Served:
         home = tmp_path_factory.mktemp("server")
-        manifest, run_file, log = home / "isvc.yaml", home / "run.json", home / "server.log"
+        manifest, run_file = home / "isvc.yaml", home / "run.json"
+        log, access = home / "server.log", home / "access.jsonl"
         manifest.write_text(text)
-        with log.open("wb") as stream:
+        with log.open("wb") as errors, access.open("wb") as output:
             process = subprocess.Popen(
                 [
                     *(sys.executable, *program),
                     *(f"--manifest={manifest}", f"--objects={folder}", f"--run-file={run_file}"),
                     *("--port=0", "--grpc-port=0", *arguments),
                 ],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, **(environment or {})},
             )
         until = time.monotonic() + START_S
         while not run_file.exists():
@@ -162,6 +173,7 @@ def start(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
             manifest,
             folder,
             log,
+            access,
         )
         running.append(served)
         return served

@@ -4,4 +4,16 @@ Here an ONNX graph answers pixels. No torch, no training, no HTTP; nothing is do
 and a bundle that is not whole is refused, never repaired.
 """
 
-__all__ = ["card", "cpus", "errors", "graphs", "reading", "reference", "sessions", "store"]
+__all__ = [
+    "card",
+    "cpus",
+    "errors",
+    "graphs",
+    "interface",
+    "onnxruntime_engine",
+    "openvino_engine",
+    "reading",
+    "reference",
+    "sessions",
+    "store",
+]

@@ -45,15 +45,16 @@ class VariantFacts:
     """One exported form of a model, as measured before it was chosen."""
 
     name: str
-    """Such as fp32 or dynamic-int8."""
+    """Such as fp32, static-int8 or openvino-bf16."""
     precision: str
-    """Such as float32 or int8."""
+    """float32, bfloat16 or int8; OpenVINO computes in it, ONNX Runtime in what the graph says."""
     size_bytes: int
     latency_ms_p50: float
     """One image, on the machine of the export."""
     parity_max_abs: float
     """Largest score difference against torch."""
     runtime: str = "onnxruntime"
+    """onnxruntime or openvino."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from chexpert.domain.errors import InputError, RetryableError
 
-__all__ = ["BrokenBundle", "BundleUnavailable", "WrongPixels"]
+__all__ = ["BrokenBundle", "BundleUnavailable", "RuntimeUnavailable", "WrongPixels"]
 
 
 class BrokenBundle(InputError):
@@ -20,6 +20,16 @@ class BundleUnavailable(RetryableError):
     def __init__(self, uri: str) -> None:
         super().__init__(f"bundle {uri} could not be read from its store; the same call may go through later")
         self.uri = uri
+
+
+class RuntimeUnavailable(InputError):
+    """This machine lacks the runtime, or the instructions, that a bundle's variant was made for."""
+
+    def __init__(self, where: str, runtime: str, reason: str) -> None:
+        super().__init__(f"bundle {where} is for {runtime}, which cannot run it here: {reason}; choose another variant")
+        self.where = where
+        self.runtime = runtime
+        self.reason = reason
 
 
 class WrongPixels(InputError):

@@ -7,11 +7,14 @@ them, and `inference_log`, without loading the SDK.
 """
 
 __all__ = [
+    "access_log",
     "app",
+    "batching",
     "client",
     "command",
     "dataplane",
     "errors",
+    "exchange",
     "fleet",
     "grpc_service",
     "inference_log",
@@ -19,11 +22,13 @@ __all__ = [
     "listening",
     "metrics",
     "model",
+    "observing",
     "rest",
     "scoring",
     "settings",
     "split",
     "tensors",
+    "tracing",
     "versions",
     "wire",
     "yaml_reader",

@@ -23,6 +23,7 @@ from chexpert.serving.isvc import ServedVersion
 from chexpert.serving.listening import FleetGrpcServer, FleetRestServer
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.model import FleetModel
+from chexpert.serving.observing import Observer
 from chexpert.serving.rest import create_app
 from chexpert.serving.settings import ServeSettings
 from chexpert.serving.versions import OpenSession, open_bundle
@@ -45,7 +46,8 @@ class FleetServer(ModelServer):
         model = FleetModel(settings, self._fleet, metrics, self._record)
         self.register_model(model)
         self.dataplane = FleetDataPlane(self.registered_models, self._fleet, model)
-        self._app = create_app(self.dataplane, metrics, settings)
+        self._observer = Observer.opened(metrics, access_log=settings.access_log)
+        self._app = create_app(self.dataplane, metrics, self._observer, settings)
         self._stop_asked = threading.Event()
         self._wake: Callable[[], object] = lambda: None
         self.listening = threading.Event()
@@ -61,6 +63,7 @@ class FleetServer(ModelServer):
             asyncio.run(self._run())
         finally:
             self._fleet.retire()
+            self._observer.close()
             if self._log is not None:
                 self._log.close()
 
@@ -112,7 +115,7 @@ class FleetServer(ModelServer):
     async def _listening(self) -> AsyncIterator[asyncio.Task[None]]:
         rest = FleetRestServer(self.dataplane, self.model_repository_extension, self._app, self._settings)
         task = asyncio.create_task(rest.start())
-        grpc = FleetGrpcServer(self.dataplane, self.model_repository_extension, self._settings)
+        grpc = FleetGrpcServer(self.dataplane, self.model_repository_extension, self._observer, self._settings)
         try:
             if self.enable_grpc:
                 await grpc.start()

@@ -44,10 +44,17 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.")] = _DEFAULTS["port"],
         grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one; -1: none.")] = _DEFAULTS["grpc_port"],
         run_file: Annotated[Path | None, typer.Option(help="Where to write pid and ports once listening.")] = None,
-        workers: Annotated[int, typer.Option(help="Requests per version worked on at once.")] = _DEFAULTS["workers"],
-        threads: Annotated[int, typer.Option(help="Threads per request; 0: as many as CPUs.")] = _DEFAULTS["threads"],
+        workers: Annotated[int, typer.Option(help="Threads per version: one runs, the others decode.")] = _DEFAULTS[
+            "workers"
+        ],
+        threads: Annotated[int, typer.Option(help="Threads of one run; 0: as many as CPUs.")] = _DEFAULTS["threads"],
+        max_batch: Annotated[int, typer.Option(help="Images in one run; 1: no batching.")] = _DEFAULTS["max_batch"],
         timeout_s: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = _DEFAULTS["timeout_s"],
         queue: Annotated[int, typer.Option(help="Requests per version, waiting included.")] = _DEFAULTS["queue"],
+        access_log: Annotated[
+            bool,
+            typer.Option(help="A line of JSON on standard output for each inference request."),
+        ] = _DEFAULTS["access_log"],
     ) -> None:
         """Serve the versions of one InferenceService file over V2, REST and gRPC."""
         start(
@@ -65,7 +72,9 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
                 run_file=run_file,
                 workers=workers,
                 threads=threads,
+                max_batch=max_batch,
                 timeout_s=timeout_s,
                 queue=queue,
+                access_log=access_log,
             ),
         )

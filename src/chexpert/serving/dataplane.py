@@ -7,6 +7,7 @@ from kserve.protocol.dataplane import DataPlane
 
 from chexpert.serving.client import MODEL
 from chexpert.serving.errors import NotReady, UnknownModel
+from chexpert.serving.exchange import Exchange
 from chexpert.serving.fleet import Fleet
 from chexpert.serving.model import FleetModel
 
@@ -76,11 +77,6 @@ class FleetDataPlane(DataPlane):
             },
         }
 
-    async def answer(
-        self,
-        request: InferRequest,
-        headers: dict[str, str],
-        told: dict[str, str],
-    ) -> InferResponse:
-        """As the SDK's `infer`, but `told` also holds the version's header when the version failed."""
-        return await self._model.predict(request, headers, told)
+    async def answer(self, request: InferRequest, exchange: Exchange) -> InferResponse:
+        """As the SDK's `infer`, but `exchange` knows the version also when that failed."""
+        return await self._model.answer(request, exchange)

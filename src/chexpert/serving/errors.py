@@ -6,6 +6,7 @@ from chexpert.domain.errors import ChexpertError, InputError, RetryableError
 from chexpert.domain.records import Outcome
 
 __all__ = [
+    "CompressedRequest",
     "FaultyAnswer",
     "MalformedRequest",
     "NotReady",
@@ -39,6 +40,14 @@ class RequestTooLarge(InputError):
         self.size = size
         self.limit = limit
         self.unit = unit
+
+
+class CompressedRequest(InputError):
+    """The body is compressed."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"content-encoding {encoding!r} is not read here: images are compressed already")
+        self.encoding = encoding
 
 
 class UnknownModel(InputError):

@@ -133,7 +133,7 @@ class Fleet:
             for served in wanted.versions:
                 known = old.get(served.name)
                 if known is None or _what(known.served) != _what(served):
-                    known = await asyncio.to_thread(load, served, self._settings, self._open_session)
+                    known = await asyncio.to_thread(load, served, self._settings, self._open_session, self._metrics)
                     fresh.append(known)
                 versions[served.name] = known
         except BaseException:

@@ -9,15 +9,20 @@ from kserve import InferRequest
 from kserve.errors import InvalidInput
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.utils.utils import to_headers
 
 from chexpert.domain.errors import InputError, RetryableError
+from chexpert.serving.dataplane import FleetDataPlane
 from chexpert.serving.errors import RequestTimedOut, RequestTooLarge, UnknownModel, UnknownVersion
+from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.model import VERSION_HEADER
+from chexpert.serving.observing import Observer
 
 __all__ = ["FleetServicer", "StatusInterceptor", "status_of"]
 
 _LOGGER: Final = logging.getLogger(__name__)
+_INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 
 
 def status_of(error: Exception) -> StatusCode:
@@ -51,6 +56,10 @@ class StatusInterceptor(AsyncExceptionToStatusInterceptor):
 class FleetServicer(InferenceServicer):
     """The calls that differ from the SDK's."""
 
+    def __init__(self, plane: FleetDataPlane, repository: ModelRepositoryExtension, observer: Observer) -> None:
+        super().__init__(plane, repository)
+        self._observer = observer
+
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Readiness of the model or of one version."""
         del context
@@ -64,15 +73,25 @@ class FleetServicer(InferenceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """One request; the version is in the answer and in the trailing metadata."""
+        with self._observer.exchange("gRPC", _INFER, to_headers(context)) as exchange:
+            exchange.bytes_in, exchange.status = request.ByteSize(), StatusCode.CANCELLED.name
+            try:
+                answer = await self._infer(request, exchange)
+            except Exception as error:
+                exchange.error, exchange.status = type(error).__name__, status_of(error).name
+                raise
+            finally:
+                if exchange.version:
+                    context.set_trailing_metadata(((VERSION_HEADER, exchange.version),))
+            exchange.bytes_out, exchange.status = answer.ByteSize(), StatusCode.OK.name
+        return answer
+
+    async def _infer(self, request: Any, exchange: Exchange) -> Any:
         self._data_plane.require(request.model_name, request.model_version)
         self.validate_grpc_request(request)
-        told: dict[str, str] = {}
-        try:
-            answer = await self._data_plane.answer(InferRequest.from_grpc(request), to_headers(context), told)
-        finally:
-            if VERSION_HEADER in told:
-                context.set_trailing_metadata(((VERSION_HEADER, told[VERSION_HEADER]),))
-        return answer.to_grpc()
+        answer = await self._data_plane.answer(InferRequest.from_grpc(request), exchange)
+        with exchange.stage(Stage.ENCODE):
+            return answer.to_grpc()
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Closed."""

@@ -19,6 +19,7 @@ from uvicorn import Config, Server
 from chexpert.domain.errors import InputError
 from chexpert.serving.dataplane import FleetDataPlane
 from chexpert.serving.grpc_service import FleetServicer, StatusInterceptor
+from chexpert.serving.observing import Observer
 from chexpert.serving.settings import ServeSettings
 
 __all__ = ["FleetGrpcServer", "FleetRestServer", "PortTaken"]
@@ -117,8 +118,15 @@ class FleetRestServer(RESTServer):
 class FleetGrpcServer(GRPCServer):
     """gRPC; the SDK's own listens on all addresses."""
 
-    def __init__(self, plane: FleetDataPlane, repository: ModelRepositoryExtension, settings: ServeSettings) -> None:
+    def __init__(
+        self,
+        plane: FleetDataPlane,
+        repository: ModelRepositoryExtension,
+        observer: Observer,
+        settings: ServeSettings,
+    ) -> None:
         super().__init__(settings.grpc_port, plane, repository, kwargs={}, grace_period=int(settings.grace_s))
+        self._observer = observer
         self._settings = settings
         self.port = 0
 
@@ -134,7 +142,7 @@ class FleetGrpcServer(GRPCServer):
                 ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a share of the calls
             ],
         )
-        servicer = FleetServicer(self._data_plane, self._model_repository_extension)
+        servicer = FleetServicer(self._data_plane, self._model_repository_extension, self._observer)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:

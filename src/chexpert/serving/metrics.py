@@ -1,20 +1,32 @@
 """Prometheus metrics of one server, each with the version that answered: canary and stable are compared by label."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from time import perf_counter
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from chexpert.domain.records import Outcome
+from chexpert.serving.errors import NotReady, QueueFull, RequestTooLarge
+from chexpert.serving.exchange import Exchange
 
 __all__ = ["ServerMetrics"]
 
-_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BUCKETS_IMAGES: Final = (1, 2, 4, 8, 16, 32, 64)
+_REFUSALS: Final[Mapping[str, str]] = {
+    QueueFull.__name__: "queue_full",
+    NotReady.__name__: "not_ready",
+    RequestTooLarge.__name__: "too_large",
+}
+"""What turns a request away before a model sees it, by the kind of its error."""
 
 
 class ServerMetrics:
-    """Counters, latency per stage (queue, decode, run, total) and shares of one server, in a registry of its own."""
+    """Counters, latency per stage (those of `exchange.Stage`, and total), batches and shares of one server.
+
+    In a registry of its own, so that one process may hold several servers.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -35,6 +47,25 @@ class ServerMetrics:
             "Seconds per request and stage; no shadows",
             ("version", "stage"),
             buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "chexpert_in_flight_requests",
+            "Requests that a version has taken and not yet answered",
+            ("version",),
+            registry=self._registry,
+        )
+        self._batch = Histogram(
+            "chexpert_batch_images",
+            "Images per run of the graph, shadows included",
+            ("version",),
+            buckets=_BUCKETS_IMAGES,
+            registry=self._registry,
+        )
+        self._refused = Counter(
+            "chexpert_refused_requests",
+            "Requests turned away before a model saw them: queue_full, not_ready or too_large; version empty: none yet",
+            ("version", "reason"),
             registry=self._registry,
         )
         self._traffic = Gauge(
@@ -58,20 +89,25 @@ class ServerMetrics:
         if outcome not in {Outcome.OK, Outcome.REJECTED}:
             self._errors.labels(version).inc()
 
-    def waited(self, version: str, seconds: float, *, shadow: bool) -> None:
-        """Time in the version's queue."""
-        if not shadow:
-            self._seconds.labels(version, "queue").observe(seconds)
+    def exchanged(self, exchange: Exchange) -> None:
+        """Take over the stages of one finished request, or why it was refused."""
+        if exchange.error in _REFUSALS:
+            self._refused.labels(exchange.version, _REFUSALS[exchange.error]).inc()
+        if exchange.version and not exchange.shadow:
+            for stage, seconds in exchange.seconds().items():
+                self._seconds.labels(exchange.version, str(stage)).observe(seconds)
 
     @contextmanager
-    def stage(self, version: str, stage: str, *, shadow: bool) -> Iterator[None]:
-        """Time a stage of one request."""
-        started = perf_counter()
-        try:
+    def in_flight(self, version: str) -> Iterator[None]:
+        """Count the block as a request that the version is working on."""
+        gauge = self._in_flight.labels(version)
+        with gauge.track_inprogress():
             yield
-        finally:
-            if not shadow:
-                self._seconds.labels(version, stage).observe(perf_counter() - started)
+
+    def batches(self, version: str) -> Callable[[int], None]:
+        """What takes the number of images of each run of one version; for its threads."""
+        observe: Callable[[int], None] = self._batch.labels(version).observe
+        return observe
 
     def serving(self, weights: Mapping[str, int], *, following: bool) -> None:
         """What is served now."""

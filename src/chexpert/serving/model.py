@@ -1,29 +1,32 @@
 """The kserve Model that stands for all versions: chooses one, has it work, logs and counts how it ended."""
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
-from uuid import uuid4
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model
+from numpy.typing import NDArray
 
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.domain.records import InferenceRecord, Outcome
 from chexpert.serving import wire
 from chexpert.serving.client import MODEL
 from chexpert.serving.errors import NotReady, QueueFull, RequestTimedOut
+from chexpert.serving.exchange import Exchange
 from chexpert.serving.fleet import Fleet
 from chexpert.serving.metrics import ServerMetrics
-from chexpert.serving.scoring import Query, Reply, Work, digests, outcome_of, work
+from chexpert.serving.scoring import Query, Reply, Work, digests, outcome_of, start
 from chexpert.serving.settings import ServeSettings
 from chexpert.serving.versions import Version
 
 __all__ = ["VERSION_HEADER", "FleetModel"]
 
-VERSION_HEADER = "x-model-version"
+VERSION_HEADER: Final = "x-model-version"
+_DTYPES: Final[Mapping[str, str]] = MappingProxyType({"FP32": "<f4", "FP16": "<f2", "BYTES": "O"})
 
 Record = Callable[[Sequence[InferenceRecord]], None]
 
@@ -62,51 +65,50 @@ class FleetModel(Model):
             {"name": "flag", "datatype": "BYTES", "shape": [-1]},
         ]
 
-    async def predict(
-        self,
-        payload: InferRequest,
-        headers: Mapping[str, str] | None = None,
-        response_headers: MutableMapping[str, str] | None = None,
-    ) -> InferResponse:
-        """Answer one request.
+    async def answer(self, request: InferRequest, exchange: Exchange) -> InferResponse:
+        """Answer one request; `exchange` learns its version, and its stages.
+
+        Not the SDK's `predict`, which tells its caller nothing of a request that failed.
 
         Raises:
             InputError: The caller's fault.
             RetryableError: No model, a full queue, or no answer in time.
             Exception: Whatever the version itself raised, or FaultyAnswer.
         """
-        arrived, told = perf_counter(), {} if response_headers is None else response_headers
+        arrived = perf_counter()
         try:
             query = wire.to_query(
-                payload,
-                version=payload.model_version or "",
-                fallback_id=(headers or {}).get("x-request-id") or str(uuid4()),
+                request,
+                version=request.model_version or "",
+                fallback_id=exchange.request,
                 max_images=self._settings.max_images,
             )
+            exchange.request, exchange.shadow, exchange.images = query.request, query.shadow, query.count
             version = self._fleet.named(query.version) if query.version else self._fleet.choose()
         except Exception as error:
             self._metrics.ended("", outcome_of(error), shadow=False, seconds=perf_counter() - arrived)
             raise
-        told[VERSION_HEADER] = version.name
+        exchange.version = version.name
         try:
-            done, outcome = await self._work(version, query, arrived)
+            with self._metrics.in_flight(version.name):
+                done, outcome = await self._work(version, query, exchange, arrived)
         except asyncio.CancelledError:  # a gRPC caller whose deadline passed
             self._ended(version, query, Work(digests(query), None, None), Outcome.TIMEOUT, arrived)
             raise
         self._ended(version, query, done, outcome, arrived)
         if done.reply is None:
             raise done.error or AssertionError
-        return _response(payload, done.reply)
+        return _response(request, done.reply)
 
     def _ended(self, version: Version, query: Query, done: Work, outcome: Outcome, arrived: float) -> None:
         seconds = perf_counter() - arrived
         self._metrics.ended(version.name, outcome, shadow=query.shadow, seconds=seconds)
         self._record(_records(version.name, query, done, outcome, seconds * 1000.0))
 
-    async def _work(self, version: Version, query: Query, arrived: float) -> tuple[Work, Outcome]:
+    async def _work(self, version: Version, query: Query, exchange: Exchange, arrived: float) -> tuple[Work, Outcome]:
         # Since the version was chosen nothing was awaited, so that it cannot have been retired before this line.
         try:
-            future = version.submit(work, version, query, self._metrics, perf_counter())
+            future = start(version, query, exchange)
         except QueueFull as error:
             return Work(await asyncio.to_thread(digests, query), None, error), Outcome.ERROR
         try:
@@ -140,12 +142,15 @@ def _records(version: str, query: Query, done: Work, outcome: Outcome, latency_m
 
 
 def _response(request: InferRequest, reply: Reply) -> InferResponse:
-    values = {
-        "scores": ("FP32", reply.scores),
-        "priority": ("FP32", np.array(reply.priorities, dtype=np.float32)),
-        "flag": ("BYTES", np.array([flag.encode() for flag in reply.flags], dtype=np.object_)),
+    asked = wire.requested(request)
+    values: dict[str, NDArray[Any]] = {
+        "scores": reply.scores,
+        "priority": np.array(reply.priorities, dtype=np.float32),
+        "flag": np.array([flag.encode() for flag in reply.flags], dtype=np.object_),
     }
-    typed = request.from_grpc and not request.use_binary_outputs
+    is_half = "FP16" in asked.values()
+    # In a list the SDK's to_grpc finds typed contents, or makes it raw beside FP16, which has no typed contents.
+    as_list = request.from_grpc and (is_half or not request.use_binary_outputs)
     return InferResponse(
         response_id=reply.request,
         model_name=MODEL,
@@ -153,12 +158,16 @@ def _response(request: InferRequest, reply: Reply) -> InferResponse:
         infer_outputs=[
             InferOutput(
                 name=name,
-                datatype=values[name][0],
-                shape=list(values[name][1].shape),
-                data=values[name][1].ravel().tolist() if typed else values[name][1],
+                datatype=datatype,
+                shape=list(values[name].shape),
+                data=_data(values[name].astype(_DTYPES[datatype], copy=False), as_list=as_list),
             )
-            for name in wire.requested(request)
+            for name, datatype in asked.items()
         ],
         from_grpc=request.from_grpc,
         # Not use_binary_outputs: to_grpc sends arrays raw anyway, and trips over them when told to.
     )
+
+
+def _data(values: NDArray[Any], *, as_list: bool) -> Any:
+    return values.ravel().tolist() if as_list else values

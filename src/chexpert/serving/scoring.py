@@ -1,7 +1,8 @@
-"""From encoded images or pixels to scores, priority and flag: the work of one request in a version's thread."""
+"""From encoded images or pixels to scores, priority and flag: the work of one request in a version's threads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -16,11 +17,12 @@ from chexpert.domain.studies import View
 from chexpert.imaging.decode import decode
 from chexpert.imaging.preprocess import preprocess
 from chexpert.imaging.statistics import statistics
+from chexpert.serving.batching import Scored
 from chexpert.serving.errors import FaultyAnswer, refuse
-from chexpert.serving.metrics import ServerMetrics
+from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.versions import Version
 
-__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "work"]
+__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +92,66 @@ def outcome_of(error: Exception | None) -> Outcome:
     return Outcome.REJECTED if isinstance(error, InputError) else Outcome.ERROR
 
 
-def work(version: Version, query: Query, metrics: ServerMetrics, queued_at: float) -> Work:
-    """Do one request. Never raises: what went wrong is in the result, beside the facts for the log."""
-    metrics.waited(version.name, perf_counter() - queued_at, shadow=query.shadow)
-    facts = digests(query)
-    try:
-        with metrics.stage(version.name, "decode", shadow=query.shadow):
-            pixels, facts = _pixels(query, version, facts)
-        with metrics.stage(version.name, "run", shadow=query.shadow):
-            scores = version.scorer.run(pixels)
-        return Work(facts, _reply(query, version, scores), None)
-    except Exception as error:  # noqa: BLE001 -- whatever a model raises is one failed request of its version
-        return Work(facts, None, error)
+def start(version: Version, query: Query, exchange: Exchange) -> Future[Work]:
+    """Begin one request in the version's threads; QueueFull if it has too many.
+
+    The future never holds an error: what went wrong is in the result, beside the facts for the log. Cancelling it takes
+    a request back that waits; one that is worked on is worked on to the end, unheard.
+    """
+    version.admit()
+    job = _Job(version, query, exchange)
+    version.executor.submit(job.prepare)
+    return job.done
+
+
+@dataclass(slots=True)
+class _Job:
+    """One request on its way; its place among the admitted is given back once nothing works on it any more."""
+
+    version: Version
+    query: Query
+    exchange: Exchange
+    done: Future[Work] = field(default_factory=Future)
+    queued: float = field(default_factory=perf_counter)
+    facts: Sequence[Facts] = ()
+
+    def prepare(self) -> None:
+        """In a worker: make pixels, have them wait for a run, and do the runs if nobody else does."""
+        self.exchange.passed(Stage.QUEUE, self.queued)
+        if self.done.cancelled():
+            self.version.release()
+            return
+        try:
+            self.facts = digests(self.query)
+            with self.exchange.stage(Stage.DECODE):
+                pixels, self.facts = _pixels(self.query, self.version, list(self.facts))
+        except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is one failed request
+            self._end(Work(self.facts, None, error))
+            return
+        self.queued = perf_counter()
+        scored = self.version.batcher.enqueue(pixels)
+        self.done.add_done_callback(lambda done: done.cancelled() and scored.cancel())
+        scored.add_done_callback(self._scored)
+        self.version.batcher.drain()
+
+    def _scored(self, scored: Future[Scored]) -> None:
+        if scored.cancelled():
+            self.version.release()
+            return
+        try:
+            run = scored.result()
+            self.exchange.passed(Stage.QUEUE, self.queued, run.started)
+            self.exchange.passed(Stage.MODEL, run.started, run.ended)
+            self.exchange.batch = run.batch
+            work = Work(self.facts, _reply(self.query, self.version, run.scores), None)
+        except Exception as error:  # noqa: BLE001 -- whatever a model raises is one failed request of its version
+            work = Work(self.facts, None, error)
+        self._end(work)
+
+    def _end(self, work: Work) -> None:
+        self.version.release()
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_result(work)
 
 
 def _pixels(query: Query, version: Version, facts: list[Facts]) -> tuple[NDArray[np.uint8], list[Facts]]:

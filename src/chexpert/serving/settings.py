@@ -79,9 +79,12 @@ class ServeSettings:
     retry_s: float = 5.0
     """After a failed change of the file, how soon the same file is tried again (its bundle may arrive later)."""
     workers: int = 2
-    """Requests of one version worked on at once: one decodes while the other runs the graph."""
+    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile."""
     threads: int = 0
-    """Threads of one run of the graph; 0: as many as CPUs."""
+    """Threads of one run of the graph; 0: as many as CPUs (affinity mask and cgroup quota)."""
+    max_batch: int = 8
+    """Images that may share one run, from requests that came while another ran; 1: each request runs alone.
+    It costs memory, and never a waiting time. A graph whose scores move with the batch is not batched at all."""
     queue: int = 64
     """Requests of one version waiting or worked on; one more is answered 503. 64 at 20 requests/s is 3 s of waiting."""
     timeout_s: float = 30.0
@@ -94,6 +97,8 @@ class ServeSettings:
     """After SIGTERM, how long open connections may still bring a request; each answer then closes its connection."""
     grace_s: float = 30.0
     """How long a request in flight may take after SIGTERM. Below the pod's 45 s."""
+    access_log: bool = True
+    """A line of JSON on standard output for each inference request; False: none."""
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:

@@ -1,26 +1,30 @@
 """One loaded version: its verified bundle, its session, and the bounded executor that does its work."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any, Protocol, TypeVar
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chexpert.bundle import sessions
+from chexpert.bundle.errors import BrokenBundle
 from chexpert.bundle.store import Bundle, fetch
 from chexpert.domain.observations import Observation
 from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.serving.batching import Batcher, batch_limit
 from chexpert.serving.errors import QueueFull
 from chexpert.serving.isvc import ServedVersion
+from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.settings import ServeSettings
 
 __all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle"]
 
-T = TypeVar("T")
+_KINDS: Final = frozenset({".onnx", ".parquet", ".json"})
+"""What a served bundle may hold. Whatever else its card signs, a pickle above all, nobody here would read."""
 
 
 class Scorer(Protocol):
@@ -50,8 +54,9 @@ class Version:
     served: ServedVersion
     spec: PreprocessSpec
     operating_points: Mapping[Observation, float]
-    scorer: Scorer
+    batcher: Batcher
     executor: ThreadPoolExecutor
+    """Its workers: they decode, and whichever comes first runs the graph."""
     free: BoundedSemaphore
     """Places left among those waiting or worked on."""
     queue: int
@@ -61,20 +66,21 @@ class Version:
         """Version name such as v12."""
         return self.served.name
 
-    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start work in this version's threads; QueueFull if too much waits there already."""
+    def admit(self) -> None:
+        """Take a place; QueueFull if there is none."""
         if not self.free.acquire(blocking=False):
             raise QueueFull(self.name, self.queue)
-        future = self.executor.submit(work, *arguments)
-        future.add_done_callback(lambda _: self.free.release())
-        return future
+
+    def release(self) -> None:
+        """Give the place back."""
+        self.free.release()
 
     def retire(self, *, wait: bool = False) -> None:
         """Take no more work; what was taken is finished."""
         self.executor.shutdown(wait=wait)
 
 
-def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSession) -> Version:
+def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSession, metrics: ServerMetrics) -> Version:
     """Fetch, verify, open and warm. Slow: not for the event loop.
 
     Raises:
@@ -82,13 +88,18 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
         BundleUnavailable: The store did not answer.
     """
     bundle = fetch(_resolve(served.storage_uri, settings.objects), served.digest, settings.cache)
+    if others := sorted(name for name in bundle.card.files if Path(name).suffix not in _KINDS):
+        raise BrokenBundle(
+            served.storage_uri, f"it holds {', '.join(others)}, where {', '.join(sorted(_KINDS))} may be"
+        )
     scorer = open_session(served.name, bundle, settings.threads)
     scorer.warm()
+    max_batch = batch_limit(served.name, scorer.run, bundle.card.preprocess.size, settings.max_batch)
     return Version(
         served=served,
         spec=bundle.card.preprocess,
         operating_points=bundle.card.thresholds,
-        scorer=scorer,
+        batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name)),
         executor=ThreadPoolExecutor(settings.workers, thread_name_prefix=f"version-{served.name}"),
         free=BoundedSemaphore(settings.queue),
         queue=settings.queue,

@@ -8,6 +8,7 @@ without the tensor parameter `content_type: base64`, since JSON has no bytes.
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,10 @@ from chexpert.serving.tensors import decode_bytes, decode_fixed, encode_bytes
 
 __all__ = ["OUTPUTS", "decode_request", "encode_response", "requested", "to_query"]
 
-OUTPUTS: Final = ("scores", "priority", "flag")
+OUTPUTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"scores": ("FP32", "FP16"), "priority": ("FP32", "FP16"), "flag": ("BYTES",)}
+)
+"""Datatypes of each output, the one that comes unasked first."""
 _NCHW: Final = 4
 
 
@@ -82,13 +86,24 @@ def to_query(request: InferRequest, *, version: str, fallback_id: str, max_image
     )
 
 
-def requested(request: InferRequest) -> tuple[str, ...]:
-    """Names of the outputs to answer with, in the order asked; all if none is named."""
-    names = tuple(output.name for output in request.request_outputs or ()) or OUTPUTS
-    for name in names:
-        if name not in OUTPUTS:
-            refuse(f"no output {name!r} here: ask for {', '.join(OUTPUTS)}")
-    return names
+def requested(request: InferRequest) -> dict[str, str]:
+    """Datatypes of the outputs to answer with, by name and in the order asked; all if none is named.
+
+    V2 has no word for the datatype of an answer. The parameter `datatype` of a requested output is ours: FP16 in place
+    of FP32, where the answer is binary (REST) or raw (gRPC), since neither JSON nor gRPC's typed contents has FP16.
+    """
+    asked: dict[str, str] = {}
+    for output in request.request_outputs or ():
+        if output.name not in OUTPUTS:
+            refuse(f"no output {output.name!r} here: ask for {', '.join(OUTPUTS)}")
+        known = OUTPUTS[output.name]
+        datatype = (output.parameters or {}).get("datatype", known[0])
+        if datatype not in known:
+            refuse(f"output {output.name!r} comes as {' or '.join(known)}, not {datatype!r}")
+        if datatype == "FP16" and not request.from_grpc and not _is_binary(request, output):
+            refuse(f"output {output.name!r} as FP16 has no form in JSON: ask for it with binary_data")
+        asked[output.name] = datatype
+    return asked or {name: datatypes[0] for name, datatypes in OUTPUTS.items()}
 
 
 def encode_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
@@ -96,13 +111,11 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
 
     An output is binary if its own parameter `binary_data` says so, else if the request's `binary_data_output` does.
     """
-    whole = bool((request.parameters or {}).get("binary_data_output", False))
-    by_output = {output.name: output.binary_data for output in request.request_outputs or ()}
+    by_name = {output.name: output for output in request.request_outputs or ()}
     outputs, binary = [], []
     for output in response.outputs:
         entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
-        own = by_output.get(output.name)
-        if whole if own is None else own:
+        if _is_binary(request, by_name.get(output.name)):
             raw = _raw(output.data)
             entry["parameters"] = {"binary_data_size": len(raw)}
             binary.append(raw)
@@ -118,6 +131,11 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
         },
     )
     return (b"".join((header, *binary)), len(header)) if binary else (header, None)
+
+
+def _is_binary(request: InferRequest, output: RequestedOutput | None) -> bool:
+    own = None if output is None else output.binary_data
+    return bool((request.parameters or {}).get("binary_data_output", False) if own is None else own)
 
 
 def _split(length: int, header_length: str | None) -> int:
@@ -210,7 +228,9 @@ def _pixels(tensor: InferInput) -> NDArray[np.uint8]:
 
 
 def _raw(data: NDArray[Any]) -> bytes:
-    return encode_bytes(data.tolist()) if data.dtype == np.object_ else data.astype("<f4").tobytes()
+    if data.dtype == np.object_:
+        return encode_bytes(data.tolist())
+    return data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _text(value: Any) -> Any:

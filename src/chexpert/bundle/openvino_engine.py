@@ -1,0 +1,137 @@
+"""OpenVINO on the CPU: the same ONNX file, in bf16 where the processor has it, or in the file's own int8."""
+
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from queue import Empty, LifoQueue
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chexpert.bundle.errors import BrokenBundle, RuntimeUnavailable
+from chexpert.bundle.interface import INPUT, require_interface
+from chexpert.domain.observations import OBSERVATIONS
+
+__all__ = ["OpenVinoEngine"]
+
+_RUNTIME: Final = "OpenVINO"
+_IMPORT = Lock()
+# Precision of the card: what the processor must have, and what OpenVINO computes in between the int8 parts.
+_PRECISIONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {"float32": ("FP32", "f32"), "bfloat16": ("BF16", "bf16"), "int8": ("INT8", "f32")},
+)
+
+
+class _Compiled:
+    """A graph for one image, compiled for a number of streams, with a request for each."""
+
+    def __init__(self, core: Any, graph: Any, options: Mapping[str, Any], streams: int) -> None:
+        compiled = core.compile_model(graph, "CPU", {**options, "NUM_STREAMS": str(streams)})
+        self._free: LifoQueue[Any] = LifoQueue()
+        for _ in range(streams):
+            self._free.put(compiled.create_infer_request())
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (n, 14), one image a request; waits for other callers only while it holds no request."""
+        scores = np.empty((len(pixels), len(OBSERVATIONS)), np.float32)
+        flying: deque[tuple[Any, int]] = deque()
+
+        def land() -> Any:
+            request, row = flying.popleft()
+            try:
+                request.wait()
+                scores[row] = request.get_output_tensor().data[0]
+            except BaseException:
+                self._free.put(request)
+                raise
+            return request
+
+        try:
+            for row in range(len(pixels)):
+                try:
+                    request = self._free.get(block=not flying)
+                except Empty:
+                    request = land()
+                flying.append((request, row))
+                request.start_async({INPUT: pixels[row : row + 1]}, share_inputs=True)
+            while flying:
+                self._free.put(land())
+        finally:
+            for request, _ in flying:
+                request.wait()
+                self._free.put(request)
+        return scores
+
+
+@dataclass(slots=True)
+class OpenVinoEngine:
+    """Compiled twice: a lone image gets all threads, images together get one thread each.
+
+    Each image is a run of its own, so that a score does not move with the batch its image is in.
+    """
+
+    alone: _Compiled
+    together: _Compiled
+    lock: Lock
+    running: int = 0
+
+    @classmethod
+    def open(cls, model: bytes, size: int, *, where: str, threads: int, precision: str) -> "OpenVinoEngine":
+        """Compile a graph.
+
+        Raises:
+            RuntimeUnavailable: OpenVINO is not installed, or the processor has no instructions for the precision.
+            BrokenBundle: The graph cannot be compiled, has another input or output, or its precision is unknown.
+        """
+        if precision not in _PRECISIONS:
+            raise BrokenBundle(where, f"OpenVINO computes in {', '.join(_PRECISIONS)}, not {precision}")
+        needed, hint = _PRECISIONS[precision]
+        openvino = _imported(where)
+        core = openvino.Core()
+        if needed not in (capable := core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+            raise RuntimeUnavailable(where, _RUNTIME, f"this processor has {', '.join(capable)}, no {needed}")
+        try:
+            graph = core.read_model(BytesIO(model))
+            require_interface(
+                {port.any_name: _kind_and_shape(port) for port in (*graph.inputs, *graph.outputs)}, size, where
+            )
+            graph.reshape([1, 1, size, size])
+            options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
+            alone = _Compiled(core, graph, options, streams=1)
+            together = _Compiled(core, graph, options, streams=threads) if threads > 1 else alone
+        except RuntimeError as error:
+            raise BrokenBundle(where, f"OpenVINO refuses model.onnx: {error}") from error
+        return cls(alone, together, Lock())
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (n, 14) of pixels (n, 1, size, size)."""
+        with self.lock:
+            compiled = self.together if self.running or len(pixels) > 1 else self.alone
+            self.running += 1
+        try:
+            return compiled.run(pixels)
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
+def _kind_and_shape(port: Any) -> tuple[str, list[int]]:
+    """Type and lengths behind the batch; -1 for a length that is not fixed."""
+    lengths = [length.get_length() if length.is_static else -1 for length in list(port.get_partial_shape())[1:]]
+    return str(np.dtype(port.get_element_type().to_dtype())), lengths
+
+
+def _imported(where: str) -> Any:
+    with _IMPORT:
+        # OpenVINO's tools report their use to its maker through this package, and do without where it is missing.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        try:
+            import openvino  # noqa: PLC0415 -- 178 MB that a bundle for ONNX Runtime must not load
+        except ImportError as error:
+            raise RuntimeUnavailable(where, _RUNTIME, f"it cannot be imported ({error})") from error
+    return openvino

@@ -1,0 +1,44 @@
+"""OpenVINO answers the same file as ONNX Runtime does, and says so where it cannot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chexpert.bundle.errors import BrokenBundle
+from chexpert.bundle.sessions import OPENVINO, Session, open_graph, open_session
+from chexpert.bundle.store import Bundle, fetch
+from chexpert.testing.bundles import draw_pixels, tiny
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundles")
+    return fetch(tiny(str(folder)).uri, None, folder)
+
+
+def opened(bundle: Bundle, precision: str) -> Session:
+    size = bundle.card.preprocess.size
+    return open_graph(bundle.model.read_bytes(), size, where="tiny", threads=2, runtime=OPENVINO, precision=precision)
+
+
+def test_float32_answers_as_onnx_runtime_does(bundle: Bundle) -> None:
+    """Scores of a batch differ by no more than 1e-5, and a lone image is answered as in its batch."""
+    session = opened(bundle, "float32")
+    session.warm()
+    pixels = draw_pixels(np.random.default_rng(0), 5, session.size)
+    scores = session.run(pixels)
+    np.testing.assert_allclose(scores, open_session(bundle).run(pixels), atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([session.run(image[None]) for image in pixels]), scores, atol=1e-6)
+
+
+def test_an_unknown_precision_is_refused(bundle: Bundle) -> None:
+    """A card that asks for a precision nobody computes in is broken, and the error names those that are there."""
+    with pytest.raises(BrokenBundle, match="float32, bfloat16, int8, not float8"):
+        opened(bundle, "float8")
+
+
+def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
+    """Bytes that are no ONNX file end as a broken bundle, as with ONNX Runtime."""
+    with pytest.raises(BrokenBundle, match=r"model\.onnx"):
+        open_graph(b"\x00garbage", 64, where=str(tmp_path), runtime=OPENVINO)
