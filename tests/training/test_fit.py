@@ -28,7 +28,7 @@ from chexpert.training.targets import read_targets
 
 Dataset = tuple[Manifest, Shards]
 
-# One thread: the machine that runs the tests is busy with others, and a fork of this process must not wait for a pool.
+# One thread: the machine that runs the tests is busy with others.
 SETTINGS = TrainingSettings(epochs=3, batch=24, learning_rate=4e-3, threads=1)
 NETWORK = NetworkSettings(image_size=32, dropout=0.1, drop_path=0.1)
 STEPS_PER_EPOCH = 4
@@ -113,21 +113,37 @@ def _killed_at(step: int, dataset: Dataset, output_uri: str) -> None:
     fit(*dataset, SETTINGS, NETWORK, output_uri=output_uri, progress=kill)
 
 
-# Python 3.12 warns of any fork beside threads (pytest-timeout's); the child uses none of them.
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.fixture
+def killed_at(dataset: Dataset, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Train in a process that is killed at a step; its exit code.
+
+    The process is not a fork of this one: torch refuses autograd there once another test has started its threads.
+    """
+    monkeypatch.syspath_prepend(pytestconfig.rootpath)  # where the process finds this file
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["chexpert.training.fit"])
+
+    def run(step: int, output_uri: str) -> int:
+        process = context.Process(target=_killed_at, args=(step, dataset, output_uri))
+        process.start()
+        process.join(100)
+        assert process.exitcode is not None
+        return process.exitcode
+
+    return run
+
+
 @pytest.mark.parametrize("step", [2, 7, STEPS_PER_EPOCH * 3])
 def test_a_killed_run_ends_as_if_it_had_not_been(
     trained: TrainedModel,
     dataset: Dataset,
     tmp_path: Path,
+    killed_at: Callable[..., int],
     step: int,
 ) -> None:
     """SIGKILL in the first epoch, within the second, or at the last step: the next call ends with the same weights."""
     output = str(tmp_path / "models")
-    process = get_context("fork").Process(target=_killed_at, args=(step, dataset, output))
-    process.start()
-    process.join(100)
-    assert process.exitcode == -signal.SIGKILL
+    assert killed_at(step, output) == -signal.SIGKILL
     told: list[Step] = []
     resumed = fit(*dataset, SETTINGS, NETWORK, output_uri=output, progress=told.append)
     assert bool(told[0].text) is (step > STEPS_PER_EPOCH)
@@ -138,13 +154,12 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert [epoch.train_loss for epoch in resumed.curves] == [epoch.train_loss for epoch in trained.curves]
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_other_settings_do_not_take_up_a_killed_run(dataset: Dataset, tmp_path: Path) -> None:
+def test_other_settings_do_not_take_up_a_killed_run(
+    dataset: Dataset, tmp_path: Path, killed_at: Callable[..., int]
+) -> None:
     """A checkpoint belongs to one set of data and settings: with another rate, training begins at its first step."""
     output = str(tmp_path / "models")
-    process = get_context("fork").Process(target=_killed_at, args=(7, dataset, output))
-    process.start()
-    process.join(100)
+    assert killed_at(7, output) == -signal.SIGKILL
     assert list(Path(output).rglob("last.ckpt"))
     steps: list[int] = []
     settings = replace(SETTINGS, epochs=1)

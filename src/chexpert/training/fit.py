@@ -115,6 +115,8 @@ def _run(module: TrainingModule, checkpoints: str, reporter: Reporter) -> None:
     filesystem, last = url_to_fs(f"{checkpoints}/{LAST}")
     # Channels last: 690 images/s became 1,011 on two CPUs with small-cnn at 64 px.
     module.network.to(memory_format=torch.channels_last)
+    if module.settings.precision == "64-true":
+        module.double()  # Lightning does so after it has read the checkpoint, whose weights it would round to 32 bits
     loop = trainer(module.settings, checkpoints, reporter)
     with processes.synced_norms(module.network):
         loop.fit(module, ckpt_path=f"{checkpoints}/{LAST}" if filesystem.exists(last) else None, weights_only=True)
