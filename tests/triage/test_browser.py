@@ -89,6 +89,7 @@ def _read_as(page: Page, name: str) -> None:
     page.fill("details.reader input[name=name]", name)
     page.keyboard.press("Enter")
     expect(page.locator("details.reader summary")).to_contain_text(name)
+    page.wait_for_load_state()  # before its script has run, the new page knows no keys
 
 
 def _answers(settings: SiteSettings) -> list[tuple[Any, ...]]:
