@@ -35,12 +35,12 @@ if [ -z "$${SSL_CERT_FILE:-}" ] && [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-infra test-cluster demo up bench lock images clean print-install-command programs FORCE
+.PHONY: help install check test test-infra test-cluster demo up bench bench-serving on-device lock images clean print-install-command programs FORCE
 
 help: ## print the targets
 	@echo "chexpert: chest X-ray triage. Research use, not for diagnosis."
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv from requirements.lock; TORCH_BACKEND=cpu|auto|cu130 chooses a torch, PYTHON= a Python
 
@@ -104,6 +104,12 @@ up: $(INSTALLED) ## run site, worker and model servers on loopback until Ctrl-C
 
 bench: $(INSTALLED) ## measure what design and README state as numbers
 	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+bench-serving: $(INSTALLED) ## measure the server beside its peers for an hour, on an idle machine; ARGS="--quick" and docs/performance.md
+	$(BIN)/python -m bench.serving $(ARGS)
+
+on-device: $(INSTALLED) ## fetch what /on-device needs to score in the reader's browser; NPM_CONFIG_REGISTRY= another registry
+	$(BIN)/python -m chexpert.triage.on_device_runtime
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(AS_PIP); set -ex; $(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

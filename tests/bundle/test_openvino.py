@@ -32,6 +32,11 @@ def test_float32_answers_as_onnx_runtime_does(bundle: Bundle) -> None:
     np.testing.assert_allclose(np.concatenate([session.run(image[None]) for image in pixels]), scores, atol=1e-6)
 
 
+def test_each_thread_is_a_lane(bundle: Bundle) -> None:
+    """OpenVINO gives images that come together a thread each; ONNX Runtime gives one run all of them."""
+    assert (opened(bundle, "float32").lanes, open_session(bundle, threads=2).lanes) == (2, 1)
+
+
 def test_an_unknown_precision_is_refused(bundle: Bundle) -> None:
     """A card that asks for a precision nobody computes in is broken, and the error names those that are there."""
     with pytest.raises(BrokenBundle, match="float32, bfloat16, int8, not float8"):

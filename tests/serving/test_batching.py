@@ -90,6 +90,29 @@ def test_a_batch_has_a_largest_size() -> None:
     assert [len(future.result(0).scores) for future in futures] == [1, 2, 1, 5]
 
 
+def test_with_several_lanes_each_request_runs_by_itself() -> None:
+    """Two lanes run at once what came together, no third run joins them, and no request waits for a neighbour's."""
+    gate, seen, started = Gate(), list[int](), threading.Semaphore(0)
+
+    def run(pixels: Pixels) -> Scores:
+        started.release()
+        return gate.run(pixels)
+
+    batcher = Batcher(run, 8, seen.append, lanes=2)
+    futures = [batcher.enqueue(image(value)) for value in (1, 2, 3)]
+    runners = [threading.Thread(target=batcher.drain) for _ in range(2)]
+    for runner in runners:
+        runner.start()
+    assert all(started.acquire(timeout=30) for _ in runners)
+    batcher.drain()  # a third worker goes on decoding
+    assert not started.acquire(blocking=False)
+    gate.open.set()
+    for runner in runners:
+        runner.join(30)
+    assert [future.result(30).scores[0, 0] for future in futures] == [1, 2, 3]
+    assert seen == [1, 1, 1]
+
+
 def test_nobody_fails_for_a_neighbour() -> None:
     """If a run fails its requests are run alone: the one at fault gets the error, the others their scores."""
     gate = Gate()

@@ -18,6 +18,8 @@ class OnnxRuntimeEngine:
     """One session; ONNX Runtime takes calls from several threads itself."""
 
     inference: Any
+    lanes: int = 1
+    """A run uses all threads."""
 
     @classmethod
     def open(cls, model: bytes, size: int, *, where: str, threads: int) -> "OnnxRuntimeEngine":

@@ -77,6 +77,8 @@ class OpenVinoEngine:
 
     alone: _Compiled
     together: _Compiled
+    lanes: int
+    """Threads, as images together get one each."""
     lock: Lock
     running: int = 0
 
@@ -106,7 +108,7 @@ class OpenVinoEngine:
             together = _Compiled(core, graph, options, streams=threads) if threads > 1 else alone
         except RuntimeError as error:
             raise BrokenBundle(where, f"OpenVINO refuses model.onnx: {error}") from error
-        return cls(alone, together, Lock())
+        return cls(alone, together, threads, Lock())
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of pixels (n, 1, size, size)."""

@@ -23,6 +23,10 @@ OPENVINO: Final = "openvino"
 class Engine(Protocol):
     """A loaded graph; several threads may call it at once."""
 
+    @property
+    def lanes(self) -> int:
+        """Runs at once that keep all threads busy; 1: a run uses them all by itself."""
+
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of pixels (n, 1, size, size)."""
 
@@ -36,6 +40,11 @@ class Session:
     """Side of the square image in pixels."""
     where: str
     """What errors call it."""
+
+    @property
+    def lanes(self) -> int:
+        """Runs at once that keep all threads busy; 1: a run uses them all by itself."""
+        return self.engine.lanes
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Calibrated probabilities.

@@ -41,6 +41,7 @@ def site(
         places.need("objects"),
         places.need("database"),
         public_url=public_url.rstrip("/"),
+        predictor=places.production,
         login=_login(users) if users else None,
     )
     serve(settings, host, port, run_file, typer.echo)

@@ -1,7 +1,8 @@
 """Dynamic batching without a waiting time: what arrives while the graph runs goes together into the next run.
 
 A lone request starts at once, so one caller is never slower than without batching. There is no thread of its own:
-whichever worker comes first runs batches until nothing waits, while the others go on decoding.
+whichever worker comes first runs batches until nothing waits, while the others go on decoding. A graph that takes its
+images one by one gains nothing from sharing a run: it has several lanes instead, and each request runs by itself.
 """
 
 import logging
@@ -22,6 +23,8 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 TOLERANCE: Final = 1e-6
 """How far a score may move with the batch its image is in."""
+_PROBED: Final = 2
+"""Images of the batch that is tried at the start: a batch of 8 was half of the time from start to ready."""
 
 
 class Run(Protocol):
@@ -54,20 +57,23 @@ class _Waiting:
 class Batcher:
     """Requests waiting for one version's graph. All methods may be called by several threads."""
 
-    def __init__(self, run: Run, max_batch: int, on_run: Callable[[int], None]) -> None:
+    def __init__(self, run: Run, max_batch: int, on_run: Callable[[int], None], lanes: int = 1) -> None:
         """Nothing waits yet.
 
         Args:
             run: May raise; a batch that fails is repeated one request at a time, so that none fails for its neighbour.
             max_batch: Images in one run; a larger request is cut.
             on_run: Told the number of images of each run.
+            lanes: Runs that may go on at once. With several no two requests share one: three images on two cores would
+                leave a core idle for half of their run.
         """
         self._run = run
         self._max_batch = max_batch
         self._on_run = on_run
         self._waiting: deque[_Waiting] = deque()
         self._lock = Lock()
-        self._is_running = False
+        self._lanes = lanes
+        self._running = 0
 
     @property
     def max_batch(self) -> int:
@@ -82,11 +88,11 @@ class Batcher:
         return scored
 
     def drain(self) -> None:
-        """Run batches until nothing waits; returns at once where another thread already does."""
+        """Run batches until nothing waits; returns at once where another thread already does, on each lane."""
         with self._lock:
-            if self._is_running:
+            if self._running == self._lanes:
                 return
-            self._is_running = True
+            self._running += 1
         while batch := self._take():
             self._answer(batch)
 
@@ -95,13 +101,16 @@ class Batcher:
         batch: list[_Waiting] = []
         rows = 0
         with self._lock:
-            while self._waiting and (not batch or rows + len(self._waiting[0].pixels) <= self._max_batch):
+            while self._waiting and (not batch or self._may_share(rows + len(self._waiting[0].pixels))):
                 entry = self._waiting.popleft()
                 if entry.scored.set_running_or_notify_cancel():
                     batch.append(entry)
                     rows += len(entry.pixels)
-            self._is_running = bool(batch)
+            self._running -= not batch
         return batch
+
+    def _may_share(self, rows: int) -> bool:
+        return self._lanes == 1 and rows <= self._max_batch
 
     def _answer(self, batch: Sequence[_Waiting]) -> None:
         started = perf_counter()
@@ -155,7 +164,7 @@ def batch_limit(name: str, run: Run, size: int, wanted: int) -> int:
     """Images that may share a run of this graph: `wanted`, or 1 where a score then moves by more than TOLERANCE."""
     if wanted <= 1:
         return 1
-    moved = batch_error(run, size, wanted)
+    moved = batch_error(run, size, _PROBED)
     if moved <= TOLERANCE:  # NaN compares false
         return wanted
     _LOGGER.warning("version %s is not batched: a score moves by %.2g with its batch", name, moved)

@@ -79,7 +79,8 @@ class ServeSettings:
     retry_s: float = 5.0
     """After a failed change of the file, how soon the same file is tried again (its bundle may arrive later)."""
     workers: int = 2
-    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile."""
+    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile. A graph that takes its
+    images one by one (OpenVINO) gets at least one per CPU, each running it."""
     threads: int = 0
     """Threads of one run of the graph; 0: as many as CPUs (affinity mask and cgroup quota)."""
     max_batch: int = 8

@@ -30,6 +30,10 @@ _KINDS: Final = frozenset({".onnx", ".parquet", ".json"})
 class Scorer(Protocol):
     """What answers pixels; `bundle.sessions.Session` is one."""
 
+    @property
+    def lanes(self) -> int:
+        """Runs at once that keep all threads busy; 1: a run uses them all by itself."""
+
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of uint8 pixels (n, 1, size, size); called by several threads."""
 
@@ -94,13 +98,15 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
         )
     scorer = open_session(served.name, bundle, settings.threads)
     scorer.warm()
-    max_batch = batch_limit(served.name, scorer.run, bundle.card.preprocess.size, settings.max_batch)
+    max_batch = settings.max_batch
+    if scorer.lanes == 1:  # with several no two requests share a run
+        max_batch = batch_limit(served.name, scorer.run, bundle.card.preprocess.size, max_batch)
     return Version(
         served=served,
         spec=bundle.card.preprocess,
         operating_points=bundle.card.thresholds,
-        batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name)),
-        executor=ThreadPoolExecutor(settings.workers, thread_name_prefix=f"version-{served.name}"),
+        batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name), scorer.lanes),
+        executor=ThreadPoolExecutor(max(settings.workers, scorer.lanes), thread_name_prefix=f"version-{served.name}"),
         free=BoundedSemaphore(settings.queue),
         queue=settings.queue,
     )

@@ -62,6 +62,11 @@ class FaultyScorer:
     _due: float = 0.0
     _lock: Lock = field(default_factory=Lock)
 
+    @property
+    def lanes(self) -> int:
+        """As the session's."""
+        return self.scorer.lanes
+
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """As the session's `run`, late or not at all while the switch is on."""
         if self.fault.switch.exists():

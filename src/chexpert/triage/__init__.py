@@ -26,6 +26,8 @@ __all__ = [
     "marks",
     "migrations",
     "moving",
+    "on_device",
+    "on_device_runtime",
     "pages",
     "passwords",
     "pictures",

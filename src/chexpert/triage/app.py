@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from chexpert.domain.errors import InputError
-from chexpert.triage import api, health, login, pages, pictures, record_pages
+from chexpert.triage import api, health, login, on_device, pages, pictures, record_pages
 from chexpert.triage.admission import Admission
 from chexpert.triage.authentication import Authenticator
 from chexpert.triage.clock import Clock, utc_now
@@ -63,6 +63,7 @@ def create_app(settings: SiteSettings, *, clock: Clock = utc_now) -> FastAPI:
     rendered = Pages(site)
     app.include_router(pages.routes(rendered))
     app.include_router(record_pages.routes(rendered.records))
+    app.include_router(on_device.routes(rendered))
     errors = _Errors(rendered)
     if authenticator and settings.login:
         cookie = login.Cookie(settings.public_url.startswith("https:"), settings.login.idle)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from chexpert.domain.triage import TriageRule
 from chexpert.triage.errors import NotAllowed
+from chexpert.triage.on_device_runtime import FOLDER
 
 __all__ = ["LoginSettings", "SiteSettings", "WorkerSettings"]
 
@@ -58,6 +59,10 @@ class SiteSettings:
     """Host names the site answers to: others are a page elsewhere that points its own name here (DNS rebinding)."""
     public_url: str = ""
     """How browsers reach the site, such as https://triage.example.org, where that is not by loopback; empty: it is."""
+    predictor: str = ""
+    """Base URL of the V2 server, asked which bundle a browser may score with; empty: none, `/on-device` says so."""
+    on_device_runtime: Path = FOLDER
+    """Holds onnxruntime-web, which `make on-device` fetches; without it `/on-device` says so."""
     login: LoginSettings | None = None
     """Users and sessions; None: whoever reaches the site names themselves, and it listens on loopback only."""
 

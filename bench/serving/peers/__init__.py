@@ -1,0 +1,1 @@
+"""What a user would otherwise write or install, each a server of its own on the same fixtures."""
