@@ -34,13 +34,20 @@ fi; \
 if [ -z "$${SSL_CERT_FILE:-}" ] && [ -n "$${PIP_CERT:-}" ]; then export SSL_CERT_FILE="$$PIP_CERT"; fi
 endef
 
+# The lease script's own environment, the value of a variable of the site, and the leases' reservations as TF_VAR_….
+LEASE := terraform/lease/.venv
+POOL ?= cpu
+LEASE_CLOUD ?= $(call TFVAR,cloud)
+TFVAR = $(shell sed -nE 's/^$(1) *= *"(.*)"/\1/p' terraform/site.tfvars 2>/dev/null)
+LEASED = set -ea; [ -e var/lease-cpu.env ] || { echo "make lease comes first" >&2; exit 1; }; for file in var/lease-*.env; do . ./$$file; done
+
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-infra test-cluster demo up bench bench-serving on-device lock images clean print-install-command programs FORCE
+.PHONY: help install check test test-infra test-cluster test-openstack test-ansible test-restore lease nodes cluster destroy demo up bench bench-serving on-device lock images clean print-install-command programs FORCE
 
 help: ## print the targets
 	@echo "chexpert: chest X-ray triage. Research use, not for diagnosis."
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## make .venv from requirements.lock; TORCH_BACKEND=cpu|auto|cu130 chooses a torch, PYTHON= a Python
 
@@ -89,11 +96,50 @@ check: $(INSTALLED) ## format, lint, types, layers, and the rules of the house
 test: $(INSTALLED) programs ## run all tests; ARGS= goes to pytest
 	$(BIN)/pytest -q -n 2 $(ARGS)
 
-test-infra: $(INSTALLED) ## check charts, kustomizations, workflows and policies without a cluster (part of make test)
-	$(BIN)/pytest -q tests/charts tests/infra $(ARGS)
+test-infra: $(INSTALLED) ## check charts, kustomizations, workflows, Terraform, Ansible and policies without a cluster (part of make test)
+	$(BIN)/pytest -q -rs tests/charts tests/infra tests/terraform tests/ansible/test_roles.py $(ARGS)
 
 test-cluster: $(INSTALLED) ## install into the cluster of KUBECONFIG, try everything there, take it away; settings in docs/cluster.md
 	CLUSTER_TESTS=1 PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -v -s tests/cluster $(ARGS)
+
+test-openstack: $(INSTALLED) $(LEASE)/.installed ## Terraform and leases on a real OpenStack on loopback, as root (docs/terraform.md)
+	OPENSTACK_TESTS=1 $(BIN)/pytest -v -rs tests/openstack $(ARGS)
+
+test-ansible: $(INSTALLED) .venv-ansible ## Ansible's roles on three Debian nodes with systemd, as root (docs/ansible.md)
+	ANSIBLE_TESTS=1 $(BIN)/pytest -v -rs tests/ansible $(ARGS)
+
+test-restore: $(INSTALLED) programs ## backup and restore of tables and objects, rehearsed (docs/data-at-scale.md)
+	$(BIN)/pytest -v -rs tests/restore $(ARGS)
+
+lease: $(LEASE)/.installed terraform/site.tfvars ## reserve nodes at Chameleon: ARGS="--flavor m1.large --amount 3", POOL=gpu (docs/chameleon.md)
+	@mkdir -p var
+	$(LEASE)/bin/python terraform/lease/lease.py ensure --cloud $(LEASE_CLOUD) --suffix $(call TFVAR,project_suffix) \
+		--pool $(POOL) $(ARGS) > var/lease-$(POOL).new
+	mv var/lease-$(POOL).new var/lease-$(POOL).env
+
+nodes: terraform/site.tfvars ## make the nodes of the lease, by Terraform; ARGS=-auto-approve does not ask
+	@$(LEASED); for root in persistent ephemeral; do \
+		terraform -chdir=terraform/$$root init; terraform -chdir=terraform/$$root apply -var-file=../site.tfvars $(ARGS); done
+	terraform -chdir=terraform/ephemeral output -raw inventory > var/inventory.yaml
+
+cluster: .venv-ansible ## bring up Kubernetes and Argo CD on the nodes, by Ansible; ARGS= goes to it
+	ANSIBLE_CONFIG=ansible/ansible.cfg .venv-ansible/bin/ansible-playbook -i var/inventory.yaml ansible/site.yml $(ARGS)
+
+destroy: ## take the nodes away; volumes, object containers and network stay
+	@$(LEASED); terraform -chdir=terraform/ephemeral destroy -var-file=../site.tfvars $(ARGS)
+
+terraform/site.tfvars:
+	@echo "cp terraform/site.tfvars.example $@, and state there what your site is" >&2; exit 1
+
+$(LEASE)/.installed: terraform/lease/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $(LEASE)
+	$(LEASE)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+.venv-ansible: ansible/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $@
+	$@/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
 
 demo: $(INSTALLED) ## run the main job; DATA= TRAFFIC= folders, FAULT= plants one, ONCE=1 exits at the end
 	$(strip $(BIN)/chexpert demo $(if $(DATA),--data $(DATA)) $(if $(TRAFFIC),--traffic $(TRAFFIC)) \

@@ -1,0 +1,103 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_site import HOSTS
+from nspawn_node import Bridge
+from terraform_checks.workspace import MODULES, ROOTS, TREE, Workspace
+
+GOLDEN = Path(__file__).parent / "golden" / "inventory.yaml"
+SITE = {
+    "project_suffix": "project7",
+    "admin_cidr": "198.51.100.0/24",
+    "hospital_cidr": "203.0.113.0/24",
+    "gpu_workers": "1",
+    "floating_ip": "192.0.2.10",
+    "volume_ids": json.dumps(
+        {"control": "6f1c2f6e-8f0e-4e7e-9d5a-0c3f1f3f7b11", "worker1": "a7b0c2d4-1111-4222-8333-944455566677"}
+    ),
+}
+
+
+def test_the_tree_is_formatted(workspace: Workspace) -> None:
+    """`terraform fmt` would change nothing."""
+    done = workspace.run(".", "fmt", "-check", "-recursive", "-diff")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("part", [*ROOTS, *MODULES])
+def test_its_own_tests_pass(part: str, ready: Callable[[str], Workspace]) -> None:
+    """Each root and module is valid; `terraform test` passes, with refusals among what it expects."""
+    workspace = ready(part)
+    # storage takes its second provider from a root, so only a root or a test can validate it.
+    if part != "modules/storage":
+        valid = workspace.run(part, "validate")
+        assert valid.returncode == 0, valid.stderr
+    done = workspace.run(part, "test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"Success! (\d+) passed, 0 failed", done.stdout)
+    assert passed
+    assert int(passed[1]) >= 2
+
+
+def test_a_test_that_fails_is_seen(tmp_path: Path, ready: Callable[[str], Workspace]) -> None:
+    """An assertion that does not hold makes `terraform test`, and so this suite, fail."""
+    ready("modules/topology")
+    broken = Workspace.copy(tmp_path / "terraform")
+    tests = broken.folder / "modules/topology/tests/topology.tftest.hcl"
+    tests.write_text(tests.read_text().replace('"-project7"', '"-project8"'))
+    assert broken.init("modules/topology") == ""
+    assert broken.run("modules/topology", "test").returncode == 1
+
+
+def rendered(workspace: Workspace, folder: Path, values: dict[str, str]) -> str:
+    """The inventory of a site."""
+    workspace.extra = {f"TF_VAR_{name}": value for name, value in values.items()}
+    state = f"-state={folder / 'state'}"
+    applied = workspace.run("modules/topology", "apply", "-auto-approve", state)
+    assert applied.returncode == 0, applied.stderr
+    inventory = workspace.run("modules/topology", "output", "-raw", state, "inventory").stdout
+    workspace.extra = {}
+    return inventory
+
+
+def test_the_inventory_is_the_golden_one(tmp_path: Path, ready: Callable[[str], Workspace]) -> None:
+    """What Ansible reads changes only together with this file."""
+    assert rendered(ready("modules/topology"), tmp_path, SITE) == GOLDEN.read_text()
+
+
+def test_the_nodes_of_ansibles_tests_are_those_that_terraform_names(
+    tmp_path: Path, ready: Callable[[str], Workspace]
+) -> None:
+    """Same names, groups, addresses and common variables: what converges there fits an inventory rendered here."""
+    bridge = Bridge()
+    site = {"project_suffix": "tests", "private_subnet": f"{bridge.prefix}.0/24", "volume_ids": "{}"}
+    site |= {name: SITE[name] for name in ("admin_cidr", "hospital_cidr", "floating_ip")}
+    everything = yaml.safe_load(rendered(ready("modules/topology"), tmp_path, site))["all"]
+    groups = everything["children"]["cluster"]["children"]
+    named = {
+        host: (group, values["private_address"]) for group, of in groups.items() for host, values in of["hosts"].items()
+    }
+    assert named == {host: (group, f"{bridge.prefix}.{last}") for host, (group, last) in HOSTS.items()}
+    assert everything["vars"]["private_subnet"] == f"{bridge.prefix}.0/24"
+
+
+def test_both_roots_describe_a_site_by_one_file() -> None:
+    """A variable of the site is never declared twice."""
+    assert (TREE / "ephemeral/site.tf").resolve() == TREE / "persistent/site.tf"
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_backend_in_s3_is_one_terraform_reads(root: str, tmp_path: Path, ready: Callable[[str], Workspace]) -> None:
+    """The example, copied into either root, is valid beside it and locks its state."""
+    ready(root)
+    copy = Workspace.copy(tmp_path / "terraform")
+    (copy.folder / root / "backend.tf").write_text((TREE / "backend.s3.tf.example").read_text())
+    assert copy.init(root) == ""
+    valid = copy.run(root, "validate")
+    assert valid.returncode == 0, valid.stderr
+    assert "use_lockfile" in (copy.folder / root / "backend.tf").read_text()
