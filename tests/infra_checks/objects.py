@@ -26,7 +26,14 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "chexpert"
 PLATFORM = ROOT / "argo" / "cd" / "platform"
-KUSTOMIZATIONS = ("argo/cd/gateway", "argo/cd/health", "argo/workflows", "kserve/production", "kserve/staging")
+KUSTOMIZATIONS = (
+    "argo/cd/gateway",
+    "argo/cd/health",
+    "argo/workflows",
+    "kserve/production",
+    "kserve/staging",
+    "kserve/triton",
+)
 REPOSITORY = {"repoURL": "https://git.example.org/chexpert.git"}
 
 Pod = Mapping[str, Any]

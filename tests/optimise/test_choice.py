@@ -10,6 +10,7 @@ from chexpert.domain.errors import RefusedError
 from chexpert.domain.verdicts import Verdict
 from chexpert.evaluation.bootstrap import Interval
 from chexpert.optimise.choice import VariantRow, choose
+from chexpert.optimise.kinds import KINDS
 from chexpert.optimise.settings import VariantSettings
 
 SETTINGS = VariantSettings()
@@ -20,7 +21,7 @@ FP32 = VariantRow(
     size_bytes=4000,
     latency_ms_p50=10.0,
     latency_ms_p95=12.0,
-    images_per_s=100.0,
+    images_per_s={1: 100.0},
     parity_max_abs=2e-7,
     score_change_max=0.0,
     auroc_change=Interval(0.0, 0.0, 0.0),
@@ -100,3 +101,17 @@ def test_the_facts_for_the_card_are_those_of_the_row() -> None:
     facts = INT8.facts()
     assert (facts.name, facts.precision, facts.latency_ms_p50) == ("dynamic-int8", "int8", 6.0)
     assert facts.runtime == "onnxruntime"
+
+
+def test_what_cannot_run_here_loses_by_that_reason() -> None:
+    """A variant without its runtime is listed with the reason and None for its figures; another one is served."""
+    kind = KINDS["openvino-bf16"]
+    file = Path(__file__)
+    absent = VariantRow.absent(kind, file, "this processor has FP32, no BF16")
+    result = choose([FP32, absent], SETTINGS, subject="m")
+    assert result.chosen is not None
+    assert result.chosen.name == "fp32"
+    assert result.rows[1].lost == "it cannot run here: this processor has FP32, no BF16"
+    row = Verdict.from_json(result.verdict.to_json()).evidence[1]
+    assert row["latency_ms_p50"] is None
+    assert row["runtime"] == "openvino"

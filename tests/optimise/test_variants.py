@@ -1,8 +1,12 @@
 """Variants of one network, exported, measured and judged."""
 
+import sys
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -13,11 +17,14 @@ from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks.build import build
 from chexpert.networks.settings import NetworkSettings
 from chexpert.optimise.choice import VariantComparison, VariantRow
-from chexpert.optimise.measure import speeds
+from chexpert.optimise.errors import NoCalibrationImages
+from chexpert.optimise.kinds import KINDS
+from chexpert.optimise.page import page
+from chexpert.optimise.quantise import static_int8
 from chexpert.optimise.settings import VariantSettings
 from chexpert.optimise.variants import Images, compare
 
-SETTINGS = VariantSettings(latency_runs=30, throughput_runs=2, rounds=100, threads=1)
+SETTINGS = VariantSettings(latency_runs=30, batches=(1, 4), throughput_runs=2, rounds=100, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +35,7 @@ def comparison(pixels: np.ndarray, calibration: Platt, tmp_path_factory: pytest.
         build(NetworkSettings("small-cnn")),
         calibration,
         PreprocessSpec(size=64),
-        Images(lambda part: pixels[part], labels, np.arange(len(pixels))),
+        Images(lambda part: pixels[part], labels, np.arange(len(pixels)), pixels),
         thresholds=dict.fromkeys(OBSERVATIONS, 0.5),
         folder=tmp_path_factory.mktemp("variants"),
         subject="test",
@@ -40,13 +47,13 @@ def _row(comparison: VariantComparison, name: str) -> VariantRow:
     return next(row for row in comparison.rows if row.name == name)
 
 
-def test_dynamic_int8_is_found_slower_on_the_cnn(comparison: VariantComparison) -> None:
-    """On convolutions dynamic int8 takes longer than fp32: it is refused for that, in words, and fp32 is served."""
-    int8 = _row(comparison, "dynamic-int8")
+def test_every_variant_is_served_or_told_why_not(comparison: VariantComparison) -> None:
+    """All five are listed, one is served, and each other one has its reason in the verdict."""
+    assert [row.name for row in comparison.rows] == list(KINDS)
     assert comparison.chosen is not None
-    assert comparison.chosen.name == "fp32"
-    assert "slower" in int8.lost
-    assert int8.lost in comparison.verdict.reasons[0]
+    lost = [row for row in comparison.rows if row is not comparison.chosen]
+    assert all(row.lost and row.lost in comparison.verdict.reasons[0] for row in lost)
+    assert not comparison.chosen.lost
 
 
 def test_figures_are_measured_on_the_files(comparison: VariantComparison) -> None:
@@ -59,21 +66,73 @@ def test_figures_are_measured_on_the_files(comparison: VariantComparison) -> Non
     assert fp32.score_change_max == 0.0
     for row in (fp32, int8):
         assert 0.0 < row.latency_ms_p50 <= row.latency_ms_p95
-        assert row.images_per_s > 0.0
+        assert row.latency_ms_p95 <= row.latency_ms_p99
+        assert set(row.images_per_s) == {1, 4}
+        assert all(rate > 0.0 for rate in row.images_per_s.values())
         assert row.auroc_change.low <= row.auroc_change.estimate <= row.auroc_change.high
 
 
 def test_each_file_opens_as_a_bundle_would_open_it(comparison: VariantComparison, pixels: np.ndarray) -> None:
-    """Every variant keeps names, types and sizes of the served interface."""
+    """Every variant that can run here keeps names, types and sizes of the served interface."""
     for row in comparison.rows:
-        scores = open_graph(row.path.read_bytes(), 64, where=row.name, threads=1).run(pixels)
+        if row.unavailable:
+            continue
+        session = open_graph(
+            row.path.read_bytes(), 64, where=row.name, threads=1, runtime=row.runtime, precision=row.precision
+        )
+        scores = session.run(pixels)
         assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_speed_is_measured_per_session(comparison: VariantComparison) -> None:
-    """The same session under two names is measured alike, since they take turns."""
-    file = Path(_row(comparison, "fp32").path)
-    session = open_graph(file.read_bytes(), 64, where="here", threads=1)
-    measured = speeds({"a": session, "b": session}, SETTINGS)
-    assert set(measured) == {"a", "b"}
-    assert measured["a"].latency_ms_p50 < 3 * measured["b"].latency_ms_p50
+def test_static_int8_is_calibrated_on_the_given_images(comparison: VariantComparison, tmp_path: Path) -> None:
+    """Other images give other ranges, so another file; the pairs are there; without images it is refused."""
+    fp32 = _row(comparison, "fp32").path
+    grey = static_int8(fp32, tmp_path / "grey.onnx", np.full((2, 1, 64, 64), 128, np.uint8))
+    assert grey.read_bytes() != _row(comparison, "static-int8").path.read_bytes()
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(str(grey)).graph.node}
+    with pytest.raises(NoCalibrationImages):
+        static_int8(fp32, tmp_path / "none.onnx", np.empty((0, 1, 64, 64), np.uint8))
+
+
+def test_a_variant_that_cannot_run_is_left_out(
+    pixels: np.ndarray, calibration: Platt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without OpenVINO its variants lose by that, and the others are measured all the same."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    settings = replace(SETTINGS, variants=("fp32", "openvino-bf16"), latency_runs=2)
+    labels = (np.random.default_rng(0).random((len(pixels), 14)) < 0.5).astype(np.float32)
+    result = compare(
+        build(NetworkSettings("small-cnn")),
+        calibration,
+        PreprocessSpec(size=64),
+        Images(lambda part: pixels[part], labels, np.arange(len(pixels)), pixels),
+        thresholds=dict.fromkeys(OBSERVATIONS, 0.5),
+        folder=tmp_path,
+        subject="test",
+        settings=settings,
+    )
+    assert result.chosen is not None
+    assert result.chosen.name == "fp32"
+    assert "cannot be imported" in _row(result, "openvino-bf16").lost
+
+
+def test_the_page_stands_alone(comparison: VariantComparison) -> None:
+    """Every variant with its reason, drawings inline, and nothing fetched from elsewhere."""
+    html = page(comparison)
+    assert all(row.name in html and (row.lost or "served") in unescape(html) for row in comparison.rows)
+    assert html.count("<svg") == 3
+    assert not any(word in html for word in ("http", "<script", "<link", "src="))
+
+
+@pytest.mark.parametrize("variants", [("static-int8",), ("fp32", "int3")])
+def test_unknown_variants_are_refused(variants: tuple[str, ...]) -> None:
+    """Settings name known variants, fp32 among them, or are refused with the names there are."""
+    with pytest.raises(ValueError, match="openvino-bf16"):
+        VariantSettings(variants=variants)
+
+
+def test_a_demo_measures_less() -> None:
+    """The profile of phantoms takes fewer variants and runs than that of the whole of CheXpert."""
+    brief, whole = VariantSettings.of_profile("phantom"), VariantSettings.of_profile("chexpert")
+    assert set(brief.variants) < set(whole.variants)
+    assert brief.latency_runs < whole.latency_runs

@@ -9,6 +9,7 @@ __all__ = [
     "gitops",
     "local",
     "main",
+    "optimise",
     "pipeline",
     "registry",
     "rollout",

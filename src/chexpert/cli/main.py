@@ -6,7 +6,21 @@ import sys
 import typer
 from rich.console import Console
 
-from chexpert.cli import data, doctor, gitops, local, pipeline, registry, rollout, serve, simulate, site, step, users
+from chexpert.cli import (
+    data,
+    doctor,
+    gitops,
+    local,
+    optimise,
+    pipeline,
+    registry,
+    rollout,
+    serve,
+    simulate,
+    site,
+    step,
+    users,
+)
 from chexpert.domain.errors import ChexpertError, RefusedError, RetryableError
 
 __all__ = ["app", "run"]
@@ -26,6 +40,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(registry.app, name="registry")
 app.add_typer(gitops.app, name="pr")
+app.add_typer(optimise.app, name="optimise")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(users.app, name="users")

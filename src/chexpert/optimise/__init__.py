@@ -3,4 +3,17 @@
 No training and no writing of bundles here; a variant that loses something is refused with the reason.
 """
 
-__all__ = ["choice", "errors", "export", "measure", "parity", "quantise", "settings", "variants"]
+__all__ = [
+    "choice",
+    "errors",
+    "export",
+    "kinds",
+    "measure",
+    "page",
+    "parity",
+    "quantise",
+    "settings",
+    "triton",
+    "triton_model",
+    "variants",
+]

@@ -1,8 +1,8 @@
 """The rule: the fastest variant that loses nothing, and why each other one lost."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from math import isnan
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,35 +10,49 @@ from chexpert.bundle.card import VariantFacts
 from chexpert.domain.digests import of_value
 from chexpert.domain.verdicts import Verdict
 from chexpert.evaluation.bootstrap import Interval
+from chexpert.optimise.kinds import FP32, Kind
 from chexpert.optimise.settings import VariantSettings
 
-__all__ = ["FP32", "GATE", "VariantComparison", "VariantRow", "choose"]
+__all__ = ["GATE", "VariantComparison", "VariantRow", "choose"]
 
-FP32: Final = "fp32"
 GATE: Final = "variants"
+
+
+_NOT_MEASURED: Final = Interval(nan, nan, nan)
 
 
 @dataclass(frozen=True, slots=True)
 class VariantRow:
-    """One variant as it was measured."""
+    """One variant as it was measured; NaN for what was not."""
 
     name: str
     path: Path
     precision: str
     size_bytes: int
-    latency_ms_p50: float
-    latency_ms_p95: float
-    images_per_s: float
-    parity_max_abs: float
+    runtime: str = "onnxruntime"
+    latency_ms_p50: float = nan
+    """One image."""
+    latency_ms_p95: float = nan
+    latency_ms_p99: float = nan
+    images_per_s: Mapping[int, float] = field(default_factory=dict)
+    """By the images of one run."""
+    parity_max_abs: float = nan
     """Largest score difference against torch."""
-    score_change_max: float
+    score_change_max: float = nan
     """Largest score difference against fp32."""
-    auroc_change: Interval
-    """Mean AUROC minus that of fp32; NaN where it could not be measured."""
-    flag_agreement: float
+    auroc_change: Interval = _NOT_MEASURED
+    """Mean AUROC minus that of fp32."""
+    flag_agreement: float = nan
     """Share of images flagged as by fp32."""
+    unavailable: str = ""
+    """Why it cannot run on this machine; empty: it can."""
     lost: str = ""
     """Why it was not chosen; empty: it was."""
+
+    @classmethod
+    def absent(cls, kind: Kind, path: Path, reason: str) -> "VariantRow":
+        """One that this machine cannot run."""
+        return cls(kind.name, path, kind.precision, path.stat().st_size, kind.runtime, unavailable=reason)
 
     def facts(self) -> VariantFacts:
         """For the card."""
@@ -48,12 +62,15 @@ class VariantRow:
             size_bytes=self.size_bytes,
             latency_ms_p50=self.latency_ms_p50,
             parity_max_abs=self.parity_max_abs,
+            runtime=self.runtime,
         )
 
     def evidence(self) -> dict[str, Any]:
-        """JSON-like row of the verdict's table."""
-        row = {key: value for key, value in asdict(self).items() if key != "path"}
-        return {**row, "auroc_change": self.auroc_change.to_dict()}
+        """JSON-like row of the verdict's table; None for what was not measured."""
+        row = {key: value for key, value in asdict(self).items() if key not in {"path", "unavailable"}}
+        rates = {str(batch): rate for batch, rate in self.images_per_s.items()}
+        plain = {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}
+        return {**plain, "auroc_change": self.auroc_change.to_dict(), "images_per_s": rates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,8 @@ def _loss(row: VariantRow, reference: VariantRow, settings: VariantSettings) -> 
     """What a variant loses against fp32, or why it is not worth it; empty: nothing."""
     if row is reference:
         return ""
+    if row.unavailable:
+        return f"it cannot run here: {row.unavailable}"
     reasons = []
     change = row.auroc_change
     if isnan(change.low):

@@ -2,7 +2,14 @@
 
 from chexpert.domain.errors import InputError
 
-__all__ = ["NotExportable", "WrongCalibration"]
+__all__ = ["NoCalibrationImages", "NotExportable", "NotForTriton", "WrongCalibration"]
+
+
+class NoCalibrationImages(InputError):
+    """Static int8 was asked for without images to take the ranges of activations from."""
+
+    def __init__(self) -> None:
+        super().__init__("static int8 needs at least one image to take the ranges of activations from")
 
 
 class NotExportable(InputError):
@@ -12,6 +19,15 @@ class NotExportable(InputError):
         super().__init__(f"{network} could not be exported to one ONNX file: {reason}")
         self.network = network
         self.reason = reason
+
+
+class NotForTriton(InputError):
+    """A bundle's variant runs by a runtime that the written repository does not use."""
+
+    def __init__(self, digest: str, runtime: str) -> None:
+        super().__init__(f"bundle {digest} is for {runtime}, a Triton repository is written of ONNX Runtime's only")
+        self.digest = digest
+        self.runtime = runtime
 
 
 class WrongCalibration(InputError):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import quantiles
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,27 +22,28 @@ class Speed:
     latency_ms_p50: float
     """One image."""
     latency_ms_p95: float
-    images_per_s: float
-    """In batches of `VariantSettings.throughput_batch`."""
+    latency_ms_p99: float
+    images_per_s: Mapping[int, float]
+    """By the images of one run."""
 
 
 def speeds(sessions: Mapping[str, Session], settings: VariantSettings) -> dict[str, Speed]:
     """Latency and throughput of each session by its name, on random pixels."""
     rng = np.random.default_rng(settings.seed)
-    single, many = (
-        {name: _pixels(rng, count, session.size) for name, session in sessions.items()}
-        for count in (1, settings.throughput_batch)
-    )
-    latencies = _in_turns(sessions, single, settings.latency_runs)
-    batches = _in_turns(sessions, many, settings.throughput_runs)
-    return {
-        name: Speed(
-            latency_ms_p50=1000.0 * float(np.median(latencies[name])),
-            latency_ms_p95=1000.0 * quantiles(latencies[name], n=20, method="inclusive")[-1],
-            images_per_s=settings.throughput_batch / float(np.median(batches[name])),
+    size = {name: session.size for name, session in sessions.items()}
+    single = _in_turns(sessions, {name: _pixels(rng, 1, size[name]) for name in sessions}, settings.latency_runs)
+    by_batch = {
+        batch: _in_turns(
+            sessions, {name: _pixels(rng, batch, size[name]) for name in sessions}, settings.throughput_runs
         )
-        for name in sessions
+        for batch in settings.batches
     }
+    found = {}
+    for name in sessions:
+        p50, p95, p99 = (1000.0 * float(q) for q in np.percentile(single[name], (50, 95, 99)))
+        rates = {batch: batch / float(np.median(seconds[name])) for batch, seconds in by_batch.items()}
+        found[name] = Speed(p50, p95, p99, rates)
+    return found
 
 
 def _in_turns(

@@ -17,7 +17,7 @@ Source = Callable[[slice], NDArray[np.uint8]]
 """Pixels (m, 1, H, W) of a part of the images: they need not all be in memory."""
 
 
-def torch_scores(served: Served, images: Source, count: int, batch: int = 64) -> Scores:
+def torch_scores(served: Served, images: Source, count: int, batch: int = 8) -> Scores:
     """Scores (n, 14) by torch, in eval mode."""
     served.eval()
 
@@ -29,7 +29,7 @@ def torch_scores(served: Served, images: Source, count: int, batch: int = 64) ->
     return batched(answer, images, count, batch)
 
 
-def session_scores(session: Session, images: Source, count: int, batch: int = 64) -> Scores:
+def session_scores(session: Session, images: Source, count: int, batch: int = 8) -> Scores:
     """Scores (n, 14) by ONNX Runtime."""
     return batched(session.run, images, count, batch)
 

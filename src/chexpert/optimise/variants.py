@@ -1,30 +1,30 @@
 """Export each variant of a network, measure it, and choose the one to serve."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from chexpert.bundle.sessions import open_graph
+from chexpert.bundle.errors import RuntimeUnavailable
+from chexpert.bundle.sessions import Session, open_graph
 from chexpert.domain.observations import Observation
 from chexpert.domain.predictions import flag
 from chexpert.evaluation.bootstrap import Interval, paired_bootstrap
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
-from chexpert.optimise.choice import FP32, VariantComparison, VariantRow, choose
+from chexpert.optimise.choice import VariantComparison, VariantRow, choose
 from chexpert.optimise.export import Served, export
+from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, KINDS, STATIC_INT8, Kind
 from chexpert.optimise.measure import speeds
 from chexpert.optimise.parity import Scores, Source, max_abs, session_scores, torch_scores
-from chexpert.optimise.quantise import dynamic_int8
+from chexpert.optimise.quantise import dynamic_int8, static_int8
 from chexpert.optimise.settings import VariantSettings
 
-__all__ = ["INT8", "Images", "compare"]
-
-INT8: Final = "dynamic-int8"
+__all__ = ["Images", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Images:
     """(n, 14); what is neither 0 nor 1 is masked."""
     patients: NDArray[Any]
     """(n,)."""
+    calibration: NDArray[np.uint8]
+    """(m, 1, H, W): other images, that static int8 takes the ranges of activations from."""
 
 
 def compare(
@@ -50,7 +52,7 @@ def compare(
     subject: str,
     settings: VariantSettings,
 ) -> VariantComparison:
-    """Export fp32 and dynamic int8, measure both, and choose.
+    """Export the variants that the settings name, measure them, and choose.
 
     Args:
         module: Images in [0, 1] to logits; put into eval mode.
@@ -58,40 +60,78 @@ def compare(
         spec: Preprocessing of the graph's input.
         images: What scores, AUROC and flags are compared on.
         thresholds: Operating points, for the flags.
-        folder: Where `<name>.onnx` of each variant is written.
+        folder: Where the graphs are written, each as `<name>.onnx`.
         subject: What the verdict is about, such as the model's digest.
         settings: Limits and effort.
 
     Raises:
-        WrongCalibration, NotExportable: From the export.
+        WrongCalibration, NotExportable, NoCalibrationImages: From the export.
     """
-    exported = export(module, calibration, spec, folder / f"{FP32}.onnx")
-    paths = {FP32: exported, INT8: dynamic_int8(exported, folder / f"{INT8}.onnx")}
-    sessions = {
-        name: open_graph(path.read_bytes(), spec.size, where=str(path), threads=settings.threads)
-        for name, path in paths.items()
-    }
+    kinds = [KINDS[name] for name in settings.variants]
+    graphs = _graphs(
+        module, calibration, spec, images.calibration[: settings.calibration_images], kinds=kinds, folder=folder
+    )
+    opened = {kind.name: _open(kind, graphs[kind.graph], spec, settings) for kind in kinds}
+    sessions = {name: session for name, session in opened.items() if isinstance(session, Session)}
     count = len(images.labels)
     by_torch = torch_scores(Served(module, calibration), images.pixels, count)
     scores = {name: session_scores(session, images.pixels, count) for name, session in sessions.items()}
     measured = speeds(sessions, settings)
     rows = [
         VariantRow(
-            name=name,
-            path=path,
-            precision={FP32: "float32", INT8: "int8"}[name],
-            size_bytes=path.stat().st_size,
-            latency_ms_p50=measured[name].latency_ms_p50,
-            latency_ms_p95=measured[name].latency_ms_p95,
-            images_per_s=measured[name].images_per_s,
-            parity_max_abs=max_abs(scores[name], by_torch),
-            score_change_max=max_abs(scores[name], scores[FP32]),
-            auroc_change=_auroc_change(images, scores[name], scores[FP32], settings),
-            flag_agreement=_agreement(scores[name], scores[FP32], thresholds),
+            name=kind.name,
+            path=graphs[kind.graph],
+            precision=kind.precision,
+            size_bytes=graphs[kind.graph].stat().st_size,
+            runtime=kind.runtime,
+            latency_ms_p50=measured[kind.name].latency_ms_p50,
+            latency_ms_p95=measured[kind.name].latency_ms_p95,
+            latency_ms_p99=measured[kind.name].latency_ms_p99,
+            images_per_s=measured[kind.name].images_per_s,
+            parity_max_abs=max_abs(scores[kind.name], by_torch),
+            score_change_max=max_abs(scores[kind.name], scores[FP32]),
+            auroc_change=_auroc_change(images, scores[kind.name], scores[FP32], settings),
+            flag_agreement=_agreement(scores[kind.name], scores[FP32], thresholds),
         )
-        for name, path in paths.items()
+        if kind.name in sessions
+        else VariantRow.absent(kind, graphs[kind.graph], str(opened[kind.name]))
+        for kind in kinds
     ]
     return choose(rows, settings, subject=subject)
+
+
+def _graphs(
+    module: nn.Module,
+    calibration: Platt,
+    spec: PreprocessSpec,
+    pixels: NDArray[np.uint8],
+    *,
+    kinds: Sequence[Kind],
+    folder: Path,
+) -> dict[str, Path]:
+    """The ONNX files that these kinds run, by name."""
+    needed = {kind.graph for kind in kinds}
+    graphs = {FP32: export(module, calibration, spec, folder / f"{FP32}.onnx")}
+    if DYNAMIC_INT8 in needed:
+        graphs[DYNAMIC_INT8] = dynamic_int8(graphs[FP32], folder / f"{DYNAMIC_INT8}.onnx")
+    if STATIC_INT8 in needed:
+        graphs[STATIC_INT8] = static_int8(graphs[FP32], folder / f"{STATIC_INT8}.onnx", pixels)
+    return graphs
+
+
+def _open(kind: Kind, graph: Path, spec: PreprocessSpec, settings: VariantSettings) -> Session | str:
+    """A session, or why this machine cannot run the variant."""
+    try:
+        return open_graph(
+            graph.read_bytes(),
+            spec.size,
+            where=kind.name,
+            threads=settings.threads,
+            runtime=kind.runtime,
+            precision=kind.precision,
+        )
+    except RuntimeUnavailable as error:
+        return error.reason
 
 
 def _auroc_change(images: Images, scores: Scores, reference: Scores, settings: VariantSettings) -> Interval:

@@ -18,5 +18,6 @@ __all__ = [
     "runner",
     "step",
     "steps",
+    "variants",
     "workflow",
 ]

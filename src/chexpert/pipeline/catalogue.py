@@ -81,6 +81,7 @@ _DECLARATIONS: Final = (
     StepDeclaration(
         name="optimise",
         function="chexpert.pipeline.steps.optimise:run",
+        parameters=(_PROFILE,),
         inputs=("manifest", "shards", "evaluation"),
         outputs=("bundle", "variants", VERDICT),
         imports=("onnx", "onnxscript", "onnxruntime"),
