@@ -127,6 +127,7 @@ cluster: .venv-ansible ## bring up Kubernetes and Argo CD on the nodes, by Ansib
 
 destroy: ## take the nodes away; volumes, object containers and network stay
 	@$(LEASED); terraform -chdir=terraform/ephemeral destroy -var-file=../site.tfvars $(ARGS)
+	rm -f var/known_hosts
 
 terraform/site.tfvars:
 	@echo "cp terraform/site.tfvars.example $@, and state there what your site is" >&2; exit 1

@@ -3,17 +3,22 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
 import nspawn_node
 from nspawn_node import Bridge, Key, Node
+from terraform_checks.inventory import TOPOLOGY, rendered
+from terraform_checks.workspace import Workspace
+from terraform_checks.workspace import missing as terraform_missing
 
 __all__ = ["ANSIBLE", "FOREIGN", "PROGRAMS", "Outcome", "Site", "site"]
 
@@ -22,7 +27,11 @@ ANSIBLE = ROOT / "ansible"
 PROGRAMS = Path(os.environ.get("CHEXPERT_ANSIBLE", ROOT / ".venv-ansible/bin"))
 """Where ansible's own environment has its programs."""
 
-HOSTS = {"control-tests": ("control_plane", 11), "worker1-tests": ("workers", 21), "worker2-tests": ("workers", 22)}
+VOLUMES = {"control": "6f1c2f6e-8f0e-4e7e-9d5a-0c3f1f3f7b11", "worker1": "a7b0c2d4-1111-4222-8333-944455566677"}
+"""Ids of volumes, by Terraform's key of the node they are attached to."""
+HOSTS = frozenset({"control-tests", "worker1-tests", "worker2-tests"})
+CONTROL = "10.246.0.11"
+"""The control plane's public address, which here is its private one."""
 FOREIGN = "somebody-elses"
 
 
@@ -33,6 +42,8 @@ class Site:
     nodes: dict[str, Node]
     inventory: dict[str, Any]
     folder: Path
+    agent: Path
+    """Socket of an agent with the key: on the way through the control plane ssh asks nobody else for one."""
     settings: dict[str, Any] = field(default_factory=dict)
 
     def without_foreign(self) -> None:
@@ -49,6 +60,7 @@ class Site:
         environment = {
             **os.environ,
             "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+            "SSH_AUTH_SOCK": str(self.agent),
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.folder / "home"),
             "ANSIBLE_NOCOLOR": "1",
@@ -83,24 +95,21 @@ def _foreign(device: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-L", FOREIGN, str(device)], check=True)
 
 
-def _inventory(nodes: dict[str, Node], key: Key) -> dict[str, Any]:
-    groups: dict[str, Any] = {name: {"hosts": {}} for name in ("control_plane", "workers", "gpu")}
-    for name, (group, _) in HOSTS.items():
-        host = {"ansible_host": nodes[name].address, "private_address": nodes[name].address, "bare_metal": False}
-        if nodes[name].device:
-            host["volume_device"] = "/dev/vdb"
-        groups[group]["hosts"][name] = host
-    known = f"-o UserKnownHostsFile={key.private.parent / 'known'}"
-    common = {
-        "ansible_user": "cc",
-        "ansible_ssh_private_key_file": str(key.private),
-        "ansible_ssh_common_args": known,
+def _inventory(folder: Path, bridge: Bridge) -> dict[str, Any]:
+    """As Terraform renders it: the control plane at its public address, workers through it, volumes by their ids."""
+    workspace = Workspace.copy(folder / "terraform")
+    if reason := workspace.init(TOPOLOGY):
+        pytest.skip(reason)
+    values = {
         "project_suffix": "tests",
-        "private_subnet": "10.246.0.0/24",
+        "private_subnet": f"{bridge.prefix}.0/24",
         "admin_cidr": "198.51.100.0/24",
         "hospital_cidr": "203.0.113.0/24",
+        "floating_ip": CONTROL,
+        "volume_ids": json.dumps(VOLUMES),
     }
-    return {"all": {"vars": common, "children": {"cluster": {"children": groups}}}}
+    inventory: dict[str, Any] = yaml.safe_load(rendered(workspace, folder, values))
+    return inventory
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +119,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip("nodes take a quarter of an hour: make test-ansible boots them")
     if reason := nspawn_node.missing():
         pytest.skip(reason)
+    if reason := terraform_missing():
+        pytest.skip(f"the inventory is rendered by Terraform: {reason}")
     if not (PROGRAMS / "ansible-playbook").exists():
         pytest.skip("no environment with ansible: make .venv-ansible, then these run")
     folder = tmp_path_factory.mktemp("ansible")
@@ -121,19 +132,47 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         bridge = stack.enter_context(Bridge())
         blank = stack.enter_context(nspawn_node.volume(machines / "blank", 256))
         foreign = stack.enter_context(nspawn_node.volume(machines / "foreign", 64, _foreign))
+        inventory = _inventory(folder, bridge)
         devices = {"control-tests": blank, "worker1-tests": foreign}
+        groups = inventory["all"]["children"]["cluster"]["children"].values()
         nodes = {
             name: Node(
-                name, f"{bridge.prefix}.{host}", bridge, nspawn_node.base(), machines / name, key, devices.get(name)
+                name,
+                host["private_address"],
+                bridge,
+                nspawn_node.base(),
+                machines / name,
+                key,
+                devices.get(name),
+                Path(host.get("volume_device", "")).name,
             )
-            for name, (_, host) in HOSTS.items()
+            for group in groups
+            for name, host in group["hosts"].items()
         }
+        assert set(nodes) == HOSTS
         for node in nodes.values():
             stack.enter_context(node)
-        yield Site(nodes, _inventory(nodes, key), folder, _settings_of_this_machine())
+        agent = stack.enter_context(_agent(folder, key))
+        yield Site(nodes, inventory, folder, agent, _settings_of_this_machine())
         log = os.environ.get("CHEXPERT_NODES_LOG")
         if log:
             Path(log).write_text((folder / "plays.log").read_text())
+
+
+@contextmanager
+def _agent(folder: Path, key: Key) -> Iterator[Path]:
+    socket = folder / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            assert agent.poll() is None, "ssh-agent ended"
+            time.sleep(0.05)
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", str(key.private)], env=environment, check=True)
+        yield socket
+    finally:
+        agent.terminate()
+        agent.wait(timeout=10)
 
 
 def _settings_of_this_machine() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Self
 
@@ -64,12 +65,19 @@ def missing() -> str:
 def base(folder: Path = CACHE / "bookworm-1") -> Path:
     """The root that nodes share: Debian 12 with systemd, ssh and the user cc, who may become root.
 
-    Made once, in about a minute; a folder left half done is made anew.
+    Made once, in about a minute; a folder left half done is made anew, and of two runs at once one waits.
     """
-    if (folder / ".complete").exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not (folder / ".complete").exists():
+            _succeeds("umount", "--lazy", str(folder / "proc"))  # of a debootstrap that was killed
+            shutil.rmtree(folder, ignore_errors=True)
+            _make_base(folder)
+    return folder
+
+
+def _make_base(folder: Path) -> None:
     _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(folder), limit_s=900)
     _run("chroot", str(folder), "useradd", "--create-home", "--shell", "/bin/bash", "cc")
     (folder / "etc/sudoers.d/cc").write_text("cc ALL=(ALL) NOPASSWD: ALL\n")
@@ -87,7 +95,6 @@ def base(folder: Path = CACHE / "bookworm-1") -> Path:
             shutil.copy(source, folder / source.relative_to("/"))
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", folder / "etc/ssl/certs/ca-certificates.crt")
     (folder / ".complete").touch()
-    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,8 @@ class Node:
     key: Key
     device: Path | None = None
     """A loop device, seen in the node under its own name and as /dev/vdb."""
+    device_id: str = ""
+    """Name of a link to it in /dev/disk/by-id, as udev makes one on a machine."""
 
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -274,6 +283,9 @@ class Node:
             f"[Match]\nName=host0\n[Network]\nAddress={self.address}/24\nGateway={self.bridge.prefix}.1\n"
             "LinkLocalAddressing=no\n"
         )
+        if self.device_id:
+            link = f"L /dev/disk/by-id/{self.device_id} - - - - /dev/vdb\n"
+            (root / "etc/tmpfiles.d/volume.conf").write_text(link)
         ssh = root / "home" / "cc" / ".ssh"
         ssh.mkdir(mode=0o700)
         (ssh / "authorized_keys").write_text(self.key.public)

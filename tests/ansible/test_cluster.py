@@ -113,7 +113,7 @@ def answers(site: Site, asking: str, address: str) -> str:
 
 def everybody_answers(site: Site) -> None:
     addresses = {pod["metadata"]["name"].removeprefix("on-"): pod["status"]["podIP"] for pod in items(site, "pods")}
-    assert set(addresses) == set(HOSTS)
+    assert set(addresses) == HOSTS
     for asking in HOSTS:
         assert {node: answers(site, asking, f"{address}:8080") for node, address in addresses.items()} == {
             node: node for node in HOSTS
@@ -125,7 +125,7 @@ def test_fresh_nodes_become_a_cluster(cluster: Site) -> None:
     done = cluster.play("site.yml", "-vv").succeeded()
     assert PASSWORD not in done.text
     nodes = {node["metadata"]["name"]: node["status"] for node in items(cluster, "nodes")}
-    assert set(nodes) == set(HOSTS)
+    assert set(nodes) == HOSTS
     for status in nodes.values():
         assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
         assert status["nodeInfo"]["kubeletVersion"] == f"v{cluster.settings['cluster_version']}"

@@ -25,6 +25,7 @@ from chexpert.optimise.triton import GRAPH_MODEL, IMAGE_MODEL, write_repository
 from chexpert.testing.bundles import tiny
 
 PINS = ("nvidia-pytriton==0.7.0", "onnxruntime==1.23.2", "pillow==13.0.0", "pydicom==3.0.2")
+SPOILT = "spoilt"
 FOLDER = os.environ.get("CHEXPERT_TRITON", "")
 pytestmark = [
     pytest.mark.timeout(600),
@@ -64,7 +65,11 @@ def triton(
 ) -> Iterator[client.InferenceServerClient]:
     folder = tmp_path_factory.mktemp("triton")
     write_repository(bundle, folder / "models")
-    shutil.rmtree(folder / "models" / GRAPH_MODEL)  # PyTriton's Triton has the Python backend only
+    # PyTriton's Triton has the Python backend alone: it reads the graph's model and cannot serve it.
+    spoilt = folder / "models" / SPOILT
+    shutil.copytree(folder / "models" / GRAPH_MODEL, spoilt)
+    config = (spoilt / "config.pbtxt").read_text()
+    (spoilt / "config.pbtxt").write_text(config.replace(GRAPH_MODEL, SPOILT).replace("TYPE_UINT8", "TYPE_GREY"))
     home = site / "pytriton" / "tritonserver"
     backends = folder / "backends"
     shutil.copytree(home / "backends", backends)
@@ -78,6 +83,7 @@ def triton(
         str(home / "bin" / "tritonserver"),
         f"--model-repository={folder / 'models'}",
         f"--backend-directory={backends}",
+        "--exit-on-error=false",
         "--allow-http=false",
         "--allow-metrics=false",
         "--grpc-address=127.0.0.1",
@@ -131,3 +137,10 @@ def test_triton_refuses_what_is_no_image(triton: client.InferenceServerClient) -
     with pytest.raises(InferenceServerException, match="neither PNG, JPEG nor DICOM"):
         ask(triton, b"no image")
     assert triton.is_model_ready(IMAGE_MODEL)
+
+
+def test_triton_reads_the_config_of_the_onnx_runtime_backend(triton: client.InferenceServerClient) -> None:
+    """It gets as far as the backend that it lacks; a config with an unknown type does not get there."""
+    reasons = {model.name: model.reason for model in triton.get_model_repository_index().models}
+    assert "onnxruntime" in reasons[GRAPH_MODEL]
+    assert "onnxruntime" not in reasons.get(SPOILT, "")

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
-from ansible_site import HOSTS
-from nspawn_node import Bridge
+from terraform_checks.inventory import TOPOLOGY, rendered
 from terraform_checks.workspace import MODULES, ROOTS, TREE, Workspace
 
 GOLDEN = Path(__file__).parent / "golden" / "inventory.yaml"
@@ -54,36 +52,9 @@ def test_a_test_that_fails_is_seen(tmp_path: Path, ready: Callable[[str], Worksp
     assert broken.run("modules/topology", "test").returncode == 1
 
 
-def rendered(workspace: Workspace, folder: Path, values: dict[str, str]) -> str:
-    """The inventory of a site."""
-    workspace.extra = {f"TF_VAR_{name}": value for name, value in values.items()}
-    state = f"-state={folder / 'state'}"
-    applied = workspace.run("modules/topology", "apply", "-auto-approve", state)
-    assert applied.returncode == 0, applied.stderr
-    inventory = workspace.run("modules/topology", "output", "-raw", state, "inventory").stdout
-    workspace.extra = {}
-    return inventory
-
-
 def test_the_inventory_is_the_golden_one(tmp_path: Path, ready: Callable[[str], Workspace]) -> None:
     """What Ansible reads changes only together with this file."""
-    assert rendered(ready("modules/topology"), tmp_path, SITE) == GOLDEN.read_text()
-
-
-def test_the_nodes_of_ansibles_tests_are_those_that_terraform_names(
-    tmp_path: Path, ready: Callable[[str], Workspace]
-) -> None:
-    """Same names, groups, addresses and common variables: what converges there fits an inventory rendered here."""
-    bridge = Bridge()
-    site = {"project_suffix": "tests", "private_subnet": f"{bridge.prefix}.0/24", "volume_ids": "{}"}
-    site |= {name: SITE[name] for name in ("admin_cidr", "hospital_cidr", "floating_ip")}
-    everything = yaml.safe_load(rendered(ready("modules/topology"), tmp_path, site))["all"]
-    groups = everything["children"]["cluster"]["children"]
-    named = {
-        host: (group, values["private_address"]) for group, of in groups.items() for host, values in of["hosts"].items()
-    }
-    assert named == {host: (group, f"{bridge.prefix}.{last}") for host, (group, last) in HOSTS.items()}
-    assert everything["vars"]["private_subnet"] == f"{bridge.prefix}.0/24"
+    assert rendered(ready(TOPOLOGY), tmp_path, SITE) == GOLDEN.read_text()
 
 
 def test_both_roots_describe_a_site_by_one_file() -> None:

@@ -41,7 +41,7 @@ run "workers_are_reached_through_the_control_plane" {
   assert {
     condition = alltrue([
       for host in values(yamldecode(output.inventory).all.children.cluster.children.workers.hosts) :
-      host.ansible_host == host.private_address && host.ansible_ssh_common_args == "-o ProxyJump=cc@192.0.2.10"
+      host.ansible_host == host.private_address && endswith(host.ansible_ssh_common_args, "-W %h:%p cc@192.0.2.10\"")
     ])
     error_message = output.inventory
   }
@@ -58,7 +58,7 @@ run "without_a_public_address_nobody_jumps" {
   }
 
   assert {
-    condition     = !strcontains(output.inventory, "ProxyJump")
+    condition     = !strcontains(output.inventory, "ProxyCommand")
     error_message = output.inventory
   }
 }
