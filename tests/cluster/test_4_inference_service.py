@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import numpy as np
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.serving.client import V2Client
+from cluster_harness.installing import SITE_PASSWORD, SITE_USER
 from cluster_harness.kube import until
 from cluster_harness.load import image_request
+from cluster_harness.site import Site
 from cluster_harness.table import Facts
 from cluster_harness.world import Promoted, World
 
 Scores = NDArray[np.float32]
 WRONG = "0" * 64
+STUDIES = 25
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -35,6 +39,24 @@ def test_a_bundle_in_s3_answers_rest_and_grpc_through_the_gateway_with_the_local
     assert float(np.abs(rest - local).max()) <= 1e-6
     facts.saw(4, f"V2 REST and gRPC through the gateway, by {first.version}", "equal to the last bit")
     facts.saw(4, "largest difference to the local server's 14 scores", f"{float(np.abs(rest - local).max()):.1e}")
+
+
+def test_uploaded_studies_are_scored_by_the_worker_through_the_gateway(
+    world: World, first: Promoted, facts: Facts
+) -> None:
+    """Each is listed at once and scored by the stable soon after; the later rollout replays these images."""
+    began = time.monotonic()
+    with Site(world, SITE_USER, SITE_PASSWORD) as site:
+        studies = {
+            site.upload(image, f"radiograph-{number}.jpg") for number, image in enumerate(world.images[:STUDIES])
+        }
+
+        def scored() -> bool:
+            known = {entry["study"]: entry["version"] for entry in site.entries()}
+            return {known[study] for study in studies} == {first.version}
+
+        until("a score for each", 90, scored)
+    facts.saw(4, f"{STUDIES} studies uploaded", f"all scored by {first.version} after {time.monotonic() - began:.0f} s")
 
 
 @pytest.mark.usefixtures("first")

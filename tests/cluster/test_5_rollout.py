@@ -1,9 +1,12 @@
 """A whole rollout by pull requests, synced by Argo CD, driven by the workflow `rollout`, under load."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
+from chexpert.data import objects
 from cluster_harness.installing import FAULTY_RUNTIME, FAULTY_VERSION
 from cluster_harness.kube import CommandFailed, until
 from cluster_harness.load import Load
@@ -64,10 +67,23 @@ def test_a_rollout_loses_no_request_keeps_its_pods_and_leaves_a_way_back(
         time.sleep(5)
     finally:
         load.stop()
+    replayed = _replays(world, second)
+    facts.saw(
+        5, "shadow replays of uploaded images, straight to both versions", f"{replayed['images']} answered by both"
+    )
+    assert replayed["images"]
+    assert not replayed["stable_failed"]
     facts.saw(5, "answers over the whole rollout", f"{load.total}, other than 200: {load.bad or 0}")
     assert not load.bad
     assert set(health) >= {"Progressing", "Healthy"}
     facts.saw(5, "Argo CD's health of the environment meanwhile", " → ".join(health))
+
+
+def _replays(world: World, version: Promoted) -> dict[str, Any]:
+    """What the verdict on the first stage of this canary says of them."""
+    told = [e["verdict_uri"] for e in world.timeline("production") if e["canary"] == version.version]
+    verdicts = [json.loads(objects.read_bytes(uri)) for uri in told if uri]
+    return next(row for verdict in verdicts for row in verdict["evidence"] if row["what"] == "shadow replays")
 
 
 def test_a_planted_fault_returns_by_itself(world: World, second: Promoted, facts: Facts) -> None:

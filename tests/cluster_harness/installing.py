@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,16 @@ from cluster_harness.settings import ClusterSettings
 from cluster_harness.table import Facts
 from cluster_harness.world import ROOT, World
 
-__all__ = ["FAULTY_RUNTIME", "FAULTY_VERSION", "KINDS", "SITE_PASSWORD", "SITE_USER", "chart_values", "installed"]
+__all__ = [
+    "FAULTY_RUNTIME",
+    "FAULTY_VERSION",
+    "KINDS",
+    "SITE_PASSWORD",
+    "SITE_USER",
+    "chart_values",
+    "gateway_cidrs",
+    "installed",
+]
 
 SITE_USER, SITE_PASSWORD = "technician", "a phrase for a test"
 FAULTY_RUNTIME = "chexpert-faulty"
@@ -48,9 +58,34 @@ def chart_values(settings: ClusterSettings, world: World, user: str, **changed: 
         },
         "gateway": {"name": gateway, "namespace": gateway_namespace},
         "gitops": {"url": world.git.inside},
-        "network": {"git": {"ports": [22, 443, 3000]}},
+        "network": {
+            "git": {"ports": [22, 443, 3000], "namespaces": [settings.prefix]},
+            "dns": {"cidrs": _outside_pods(world.kube)},
+            "gateway": {"cidrs": gateway_cidrs(world)},
+        },
         "site": {"url": f"http://{world.site_host}", "users": [user], **changed},
     }
+
+
+def gateway_cidrs(world: World) -> list[str]:
+    """Where the gateway answers, for policies: its proxies need not be pods."""
+    host = world.gateway.partition(":")[0]
+    return [f"{host}/32"] if _is_address(host) else []
+
+
+def _outside_pods(kube: Kube) -> list[str]:
+    """Addresses of the cluster's DNS that are no pods', as where it is a process on the node."""
+    slices = kube.get("endpointslices", namespace="kube-system", selector="kubernetes.io/service-name=kube-dns")
+    ends = [end for found in slices["items"] for end in found["endpoints"] or [] if "targetRef" not in end]
+    return sorted({f"{address}/32" for end in ends for address in end["addresses"]})
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager
@@ -68,7 +103,7 @@ def installed(kube: Kube, settings: ClusterSettings, folder: Path, facts: Facts)
         if not settings.reuse:
             _git_host(world)
             _chart(world, facts)
-            kube.apply(*_objects_route(settings), namespace=settings.prefix)
+            kube.apply(*_objects_route(world), namespace=settings.prefix)
             if kube.has(KINDS["argocd"]):
                 _applications(world, facts)
         os.environ.update({k: v for k, v in world.variables.items() if k.startswith("AWS_")})
@@ -114,15 +149,19 @@ def _faulty() -> dict[str, str | Path]:
     }
 
 
-def _objects_route(settings: ClusterSettings) -> list[dict[str, Any]]:
+def _objects_route(world: World) -> list[dict[str, Any]]:
     """The bucket at the gateway, for this machine: the chart itself shows S3 to nobody outside."""
-    namespace, name = settings.gateway.split("/")
+    namespace, name = world.settings.gateway.split("/")
+    proxies = [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+        *({"ipBlock": {"cidr": cidr}} for cidr in gateway_cidrs(world)),
+    ]
     match = {"path": {"type": "PathPrefix", "value": "/chexpert"}}
     rule = {"matches": [match], "backendRefs": [{"name": "chexpert-s3", "port": 7070}]}
     policy = {
         "podSelector": {"matchLabels": {"app.kubernetes.io/component": "s3"}},
         "policyTypes": ["Ingress"],
-        "ingress": [{"ports": [{"port": 7070}]}],
+        "ingress": [{"from": proxies, "ports": [{"port": 7070}]}],
     }
     return [
         {
