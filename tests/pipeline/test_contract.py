@@ -124,8 +124,14 @@ def test_every_run_reports_its_outcome(name: str) -> None:
     assert {"--parameter=status={{workflow.status}}", "--parameter=failures={{workflow.failures}}"} < set(handler.args)
 
 
-def test_git_credentials_reach_only_what_pushes() -> None:
-    """The Secret of the git host is mounted by stage, propose and advance, and may be missing."""
+def test_git_credentials_and_the_way_to_git_reach_only_what_needs_them() -> None:
+    """evaluate reads what serves now, stage, propose and advance push: they have Secret and label, and no other step."""
+    labelled = {
+        template["name"]
+        for name in FILES
+        for template in spec_of(name).get("templates", ())
+        if template.get("metadata", {}).get("labels", {}).get("chexpert/git")
+    }
     holders = {
         template["name"]
         for name in FILES
@@ -133,7 +139,7 @@ def test_git_credentials_reach_only_what_pushes() -> None:
         if {"name": "chexpert-git", "optional": True}
         in [source.get("secretRef") for source in template.get("container", {}).get("envFrom", ())]
     }
-    assert holders == {"stage", "propose", "advance"}
+    assert holders == labelled == {"evaluate", "stage", "propose", "advance"}
     for name in FILES:
         assert "chexpert-git" not in str(spec_of(name).get("templateDefaults", ""))
 
