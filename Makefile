@@ -97,7 +97,7 @@ test: $(INSTALLED) programs ## run all tests; ARGS= goes to pytest
 	$(BIN)/pytest -q -n 2 $(ARGS)
 
 test-infra: $(INSTALLED) ## check charts, kustomizations, workflows, Terraform, Ansible and policies without a cluster (part of make test)
-	$(BIN)/pytest -q -rs tests/charts tests/infra tests/terraform tests/ansible/test_roles.py $(ARGS)
+	$(BIN)/pytest -q -rs tests/charts tests/infra tests/pipeline/test_contract.py tests/terraform tests/ansible/test_roles.py $(ARGS)
 
 test-cluster: $(INSTALLED) ## install into the cluster of KUBECONFIG, try everything there, take it away; settings in docs/cluster.md
 	CLUSTER_TESTS=1 PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -v -s tests/cluster $(ARGS)

@@ -1,8 +1,10 @@
 """What holds without nodes: fast, part of `make test-infra`."""
 
+import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,3 +130,41 @@ def test_playbooks_are_understood(tmp_path: Path, playbook: str) -> None:
     """By ansible itself, with the inventory that Terraform would render."""
     done = run("ansible-playbook", "-i", "inventory.example.yml", "--syntax-check", playbook, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("stated", "gateway"),
+    [
+        ({}, {"service": "NodeAddresses", "addresses": ["192.168.1.11"]}),
+        (
+            {"argocd_bootstrap_values": {"gateway": {"certificate": "tls"}}},
+            {"service": "NodeAddresses", "addresses": ["192.168.1.11"], "certificate": "tls"},
+        ),
+        ({"argocd_bootstrap_values": {"gateway": {"service": "LoadBalancer"}}}, {"service": "LoadBalancer"}),
+        ({"argocd_bootstrap_addresses": []}, None),
+    ],
+    ids=["nothing", "a certificate", "a load balancer", "no addresses"],
+)
+def test_the_root_is_told_who_takes_the_sites_traffic(
+    tmp_path: Path, stated: dict[str, Any], gateway: dict[str, Any] | None
+) -> None:
+    """The control plane's private address, laid under what is stated; a stated LoadBalancer is left alone."""
+    role = ANSIBLE / "roles/argocd_bootstrap"
+    written = tmp_path / "told.json"
+    copy = {"content": "{{ argocd_bootstrap_told | to_json }}", "dest": str(written), "mode": "0644"}
+    task = {"name": "Write", "ansible.builtin.copy": copy}
+    files = [str(role / "defaults/main.yml"), str(role / "vars/main.yml")]
+    play = {
+        "hosts": "control_plane",
+        "gather_facts": False,
+        "connection": "local",
+        "vars_files": files,
+        "tasks": [task],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    told = {"argocd_bootstrap_repository": "https://git.example.org/chexpert.git", **stated}
+    python = f"ansible_python_interpreter={sys.executable}"
+    arguments = ["-i", "inventory.example.yml", str(tmp_path / "play.yml"), "-e", json.dumps(told), "-e", python]
+    done = run("ansible-playbook", *arguments, home=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(written.read_text())["spec"]["source"]["helm"]["valuesObject"].get("gateway") == gateway

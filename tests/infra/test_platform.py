@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from infra_checks.builds import CLUSTER_WIDE
-from infra_checks.objects import CHART, KUSTOMIZATIONS, PLATFORM, ROOT, everything
+from infra_checks.objects import CHART, GATEWAY, KUSTOMIZATIONS, PLATFORM, ROOT, everything
 from rendering import Manifest, lint_chart, merged_values, render_chart
 
 REPOSITORY = {"repoURL": "https://git.example.org/chexpert.git"}
@@ -51,6 +51,12 @@ def test_the_applications_chart_is_without_complaint(values: list[Any]) -> None:
         {"serving": {"images": ["chexpert/serve=localhost/serve"]}},
         {"kserve": {"images": {"tag": "v0.20.0"}}},
         {"retry": {"duration": "soon"}},
+        {"gateway": {"service": "NodeAddresses"}},
+        {"gateway": {"addresses": ["192.168.1.11"]}},
+        {"gateway": {"service": "NodePort"}},
+        {"gateway": {"image": "traefik"}},
+        {"kserve": {"domain": "svc.cluster.local"}},
+        {"devicePlugin": {"revision": "latest"}},
         {"repo": "https://git.example.org/chexpert.git"},
     ],
     ids=str,
@@ -95,10 +101,12 @@ def test_a_cluster_with_its_controllers_gets_only_ours() -> None:
 
 @pytest.mark.parametrize("part", YAML(typ="safe").load(PLATFORM / "values.yaml")["parts"])
 def test_each_part_can_be_left_out(part: str) -> None:
-    """Switched off, its Applications are gone and all others stay."""
-    gone = rendered().keys() - rendered({"parts": {part: False}}).keys()
+    """Switched off, its Applications are gone and all others stay; GPUs are offered only where somebody says so."""
+    everyone = rendered({"parts": {"devicePlugin": True}})
+    gone = everyone.keys() - rendered({"parts": {"devicePlugin": True, part: False}}).keys()
     assert gone
-    assert not rendered({"parts": {part: False}}).keys() - rendered().keys()
+    assert everyone.keys() - gone <= rendered({"parts": {"devicePlugin": True, part: False}}).keys()
+    assert "nvidia-device-plugin" not in rendered()
 
 
 def test_every_application_mends_itself_and_tries_again() -> None:
@@ -118,7 +126,7 @@ def test_what_an_application_names_in_this_checkout_is_there() -> None:
         source = application["spec"]["source"]
         if source["repoURL"] == REPOSITORY["repoURL"]:
             assert (ROOT / source["path"]).is_dir()
-            assert source["path"] in KUSTOMIZATIONS or source["path"] == f"charts/{CHART.name}"
+            assert source["path"] in KUSTOMIZATIONS or ROOT / source["path"] in {CHART, GATEWAY}
 
 
 def test_the_models_come_from_the_repository_that_promotions_commit_to() -> None:
@@ -178,6 +186,7 @@ def test_projects_let_through_what_their_applications_install() -> None:
         ("kserve/staging", "chexpert"),
         ("kserve/production", "chexpert"),
         ("argo/cd/gateway", "chexpert-controllers"),
+        ("argo/cd/gateway on bare nodes", "chexpert-controllers"),
         ("argo/cd/health", "chexpert-controllers"),
     ]:
         refused = [m for m in everything()[source] if not permitted(m, project(held_by))]

@@ -20,8 +20,8 @@ def judged(manifests: list[Manifest], policy: str) -> list[str]:
 
 
 def worlds() -> Iterator[tuple[str, list[Manifest]]]:
-    """The chart with each of its values files, beside what the kustomizations add."""
-    beside = [manifest for name in KUSTOMIZATIONS for manifest in everything()[name]]
+    """The chart with each of its values files, beside what the kustomizations and the Gateways add."""
+    beside = [manifest for name in (*KUSTOMIZATIONS, "argo/cd/gateway") for manifest in everything()[name]]
     for name, manifests in everything().items():
         if name.startswith(f"charts/{CHART.name}"):
             yield name, [*manifests, *beside]

@@ -12,6 +12,7 @@ from rendering import Manifest, render_chart
 
 __all__ = [
     "CHART",
+    "GATEWAY",
     "KUSTOMIZATIONS",
     "PLATFORM",
     "ROOT",
@@ -26,8 +27,8 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "chexpert"
 PLATFORM = ROOT / "argo" / "cd" / "platform"
+GATEWAY = ROOT / "argo" / "cd" / "gateway"
 KUSTOMIZATIONS = (
-    "argo/cd/gateway",
     "argo/cd/health",
     "argo/workflows",
     "kserve/production",
@@ -35,6 +36,7 @@ KUSTOMIZATIONS = (
     "kserve/triton",
 )
 REPOSITORY = {"repoURL": "https://git.example.org/chexpert.git"}
+BARE_NODES = {"service": "NodeAddresses", "addresses": ["192.168.1.11"], "certificate": "chexpert-tls"}
 
 Pod = Mapping[str, Any]
 
@@ -83,6 +85,8 @@ def charts() -> dict[str, list[Manifest]]:
     found["argo/cd/platform with existing-controllers.yaml"] = render_chart(
         PLATFORM, [existing, REPOSITORY], name="chexpert-platform", namespace="argocd"
     )
+    found["argo/cd/gateway"] = render_chart(GATEWAY, {}, name="gateway", namespace="kserve")
+    found["argo/cd/gateway on bare nodes"] = render_chart(GATEWAY, BARE_NODES, name="gateway", namespace="kserve")
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from infra_checks.objects import Workload
 from rendering import Manifest
 
-__all__ = ["account", "isolated", "powers", "tokens"]
+__all__ = ["account", "admitted", "isolated", "powers", "tokens"]
 
 
 def account(workload: Workload) -> str:
@@ -34,6 +34,15 @@ def isolated(workload: Workload, manifests: list[Manifest]) -> Iterator[str]:
         if manifest["kind"] == "NetworkPolicy" and same and _selects(manifest["spec"]["podSelector"], workload.labels):
             types |= set(manifest["spec"].get("policyTypes", ["Ingress"]))
     yield from (f"no NetworkPolicy holds its {kind}" for kind in ("Ingress", "Egress") if kind not in types)
+
+
+def admitted(policy: Manifest, namespace: str, labels: Mapping[str, str], port: str) -> bool:
+    """Whether a NetworkPolicy lets a pod of another namespace ask one of its own at a port, as the policy names it."""
+    return any(
+        ("ports" not in rule or any(entry.get("port") == port for entry in rule["ports"]))
+        and ("from" not in rule or any(_is_peer(peer, namespace, labels) for peer in rule["from"]))
+        for rule in policy["spec"].get("ingress") or []
+    )
 
 
 def powers(manifest: Manifest) -> Iterator[str]:
@@ -66,6 +75,14 @@ def _bound(manifests: list[Manifest]) -> set[tuple[str, str]]:
         for subject in manifest.get("subjects") or []
         if subject["kind"] == "ServiceAccount"
     }
+
+
+def _is_peer(peer: Mapping[str, Any], namespace: str, labels: Mapping[str, str]) -> bool:
+    """Peers by address are nobody's pods."""
+    if "namespaceSelector" not in peer:
+        return False
+    named = _selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": namespace})
+    return named and _selects(peer.get("podSelector", {}), labels)
 
 
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -1,7 +1,8 @@
 """Objects held against the schemas of their kinds: core kinds by Kubernetes' own, others by their CRDs as files.
 
-CRDs are looked for in $CHEXPERT_CRDS, in the cluster harness beside the checkout, and in Go's module cache, where the
-harness's build leaves those of the Gateway API and Argo CD.
+CRDs are looked for in $CHEXPERT_CRDS, in the cluster harness beside the checkout, where a test cluster that was built
+here keeps what it installs ($CHEXPERT_CLUSTER_CACHE), and in Go's module cache, where the harness's build leaves those
+of the Gateway API and Argo CD.
 """
 
 import os
@@ -15,6 +16,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
+from infra_checks.builds import HARNESS
 from rendering import Manifest
 
 __all__ = ["NoSchema", "complaints", "sources"]
@@ -24,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 
 _GROUP = re.compile(r"^  group: (\S+)$", re.MULTILINE)
 _KIND = re.compile(r"^    kind: (\S+)$", re.MULTILINE)
+_DEFINITION = re.compile(r"^kind: CustomResourceDefinition$", re.MULTILINE)
+_BETWEEN = re.compile(r"^---.*$", re.MULTILINE)
 
 
 class NoSchema(Exception):
@@ -39,6 +43,7 @@ def sources() -> Iterator[Path]:
     if stated := os.environ.get("CHEXPERT_CRDS"):
         yield Path(stated)
     yield ROOT.parent / "shared" / "cluster" / "crds"
+    yield from (HARNESS.parent / "manifests" / name for name in ("argocd", "gateway-api"))
     modules = Path(os.environ.get("GOMODCACHE", Path.home() / "go" / "pkg" / "mod"))
     yield from sorted(modules.glob("sigs.k8s.io/gateway-api@*/config/crd/standard"), reverse=True)
     yield from sorted(modules.glob("github.com/argoproj/argo-cd/v3@*/manifests/crds"), reverse=True)
@@ -68,29 +73,27 @@ def _name(manifest: Manifest) -> str:
 
 
 @cache
-def _files() -> dict[tuple[str, str], Path]:
-    """CRD files by group and kind; found by their text, since some take seconds to parse."""
-    found: dict[tuple[str, str], Path] = {}
+def _definitions() -> dict[tuple[str, str], str]:
+    """CRDs by group and kind; found by their text, since some take seconds to parse and stand among other objects."""
+    found: dict[tuple[str, str], str] = {}
     for folder in sources():
         for path in sorted(folder.rglob("*.yaml")) if folder.is_dir() else ():
-            text = path.read_text(encoding="utf-8")
-            group, kind = _GROUP.search(text), _KIND.search(text)
-            if "kind: CustomResourceDefinition" in text and group and kind:
-                found.setdefault((group[1], kind[1]), path)
+            for text in _BETWEEN.split(path.read_text(encoding="utf-8")):
+                group, kind = _GROUP.search(text), _KIND.search(text)
+                if _DEFINITION.search(text) and group and kind:
+                    found.setdefault((group[1], kind[1]), text)
     return found
 
 
 @cache
 def _validator(version: str, kind: str) -> jsonschema.Draft202012Validator:
     group, _, name = version.partition("/")
-    path = _files().get((group, kind))
-    if path is None:
+    text = _definitions().get((group, kind))
+    if text is None:
         raise NoSchema(version, kind)
-    for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-        if document and document["kind"] == "CustomResourceDefinition" and document["spec"]["names"]["kind"] == kind:
-            for entry in document["spec"]["versions"]:
-                if entry["name"] == name:
-                    return jsonschema.Draft202012Validator(_strict(entry["schema"]["openAPIV3Schema"], root=True))
+    for entry in yaml.load(text, Loader=yaml.CSafeLoader)["spec"]["versions"]:
+        if entry["name"] == name:
+            return jsonschema.Draft202012Validator(_strict(entry["schema"]["openAPIV3Schema"], root=True))
     raise NoSchema(version, kind)
 
 

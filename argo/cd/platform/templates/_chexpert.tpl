@@ -1,6 +1,7 @@
 {{/* Values of charts/chexpert that are known here. */}}
 {{- define "chexpert-platform.chexpert" -}}
-{{- $gateway := splitList "/" .Values.kserve.gateway -}}
+{{- $gateway := splitList "/" (include "chexpert-platform.siteGateway" .) -}}
+{{- $models := splitList "/" .Values.kserve.gateway -}}
 gitops:
   url: {{ include "chexpert-platform.gitops" . | fromYaml | dig "repoURL" "" }}
 environments:
@@ -12,6 +13,14 @@ environments:
 gateway:
   namespace: {{ first $gateway }}
   name: {{ last $gateway }}
+  {{- if .Values.parts.gateway }}
+  listener: {{ ternary "https" "http" (ne "" .Values.gateway.certificate) }}
+  {{- end }}
+{{- if ne (first $gateway) (first $models) }}
+network:
+  gateway:
+    namespaces: [{{ first $models }}]
+{{- end }}
 {{- with .Values.links.site }}
 site:
   url: {{ trimSuffix "/" . }}
