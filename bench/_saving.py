@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+FLAGS = ("avx2", "avx_vnni", "avx512_bf16", "avx512_vnni")
+"""Instruction sets that inference depends on."""
+
 
 def save(name: str, result: Mapping[str, Any], packages: Sequence[str]) -> Path:
     """Write bench/results/<name>.json and print it; `packages` are those whose versions matter."""
@@ -32,9 +35,9 @@ def save(name: str, result: Mapping[str, Any], packages: Sequence[str]) -> Path:
 
 
 def processor() -> str:
-    """Model name of the first core, where Linux tells it, with the instruction sets that inference depends on."""
+    """Model name of the first core, where Linux tells it and those of FLAGS that it has."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     flags = next((line.partition(": ")[2].split() for line in lines if line.startswith("flags")), [])
-    return " ".join([name, *(flag for flag in ("avx2", "avx512_bf16", "avx512_vnni") if flag in flags)])
+    return " ".join([name, *(flag for flag in FLAGS if flag in flags)])

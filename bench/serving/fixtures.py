@@ -40,9 +40,9 @@ CALIBRATION: Final = 32
 """Other images, that static int8 takes the ranges of activations from."""
 FP32: Final = "fp32"
 
-_LAYOUT: Final = 4
+_LAYOUT: Final = 5
 """Raised when what is built here changes."""
-_SHAPING: Final = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+_SHAPING: Final = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino")
 _THRESHOLD: Final = 0.5
 _SPREAD: Final = 1.5
 """Standard deviation of a calibrated logit over images."""

@@ -15,7 +15,7 @@ from bench.serving.ways import (
     TORCH_JSON,
 )
 
-INSTRUCTIONS = ("avx512_bf16", "avx512_vnni")
+INSTRUCTIONS = ("avx512_bf16", "avx512_vnni", "avx_vnni")
 """Without one of them the first line is printed and not judged."""
 
 

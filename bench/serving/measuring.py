@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from http.client import HTTPConnection
 from typing import Any, Final
@@ -24,8 +26,12 @@ from chexpert.imaging.preprocess import PreprocessSpec, preprocess
 
 EQUAL: Final = 1e-4
 """Largest score difference of the same precision: sums in another order make 1e-6."""
-SAME_VARIANT: Final = 2e-2
-"""Largest score difference of a reduced precision between batches of one and of several."""
+SAME_VARIANT: Final = 1e-5
+"""Largest score difference of a reduced precision between a lone caller and callers together.
+
+Static int8 and OpenVINO's bf16 and int8 showed none, in batches of 2, 4 and 16 and from four threads (DenseNet-121 and
+ViT-S/16, 64 px, 2 threads). Dynamic int8 moves by up to 0.012 in a batch, so the server gives each image its own run.
+"""
 CONCURRENCIES: Final = (1, 4)
 
 
@@ -56,21 +62,39 @@ def _each(run: Any, pixels: NDArray[np.uint8]) -> Scores:
 
 
 def check(way: Way, server: Running, expected: Scores, allowed: float) -> float:
-    """Largest difference of any score to what is expected.
+    """Largest difference of any score to what is expected, of one caller and of several at once.
 
     Raises:
         DifferentAnswers: It is more than allowed.
     """
-    answers = _ask_http(way, server.http) if way.path else _ask_grpc(way, server.grpc)
-    difference = float(np.abs(np.stack(list(answers)) - expected).max())
+    difference = float(np.max([_difference(way, server, expected, callers) for callers in CONCURRENCIES]))
     if not difference <= allowed:  # NaN too
         raise DifferentAnswers(way.name, difference, allowed)
     return difference
 
 
-def _ask_http(way: Way, port: int) -> Iterable[Scores]:
+def _difference(way: Way, server: Running, expected: Scores, callers: int) -> float:
+    """Each caller asks about all images, and holds each answer against its own image, begun at another one.
+
+    What is asked at once shares runs of the graph, as in the measurement.
+    """
+    ask, port = (_ask_http, server.http) if way.path else (_ask_grpc, server.grpc)
+    begun = threading.Barrier(callers)
+
+    def caller(number: int) -> float:
+        order = rotated(range(len(way.bodies)), number * len(way.bodies) // callers)
+        begun.wait(TIMEOUT_S)
+        answers = ask(way, port, [way.bodies[at] for at in order])
+        return float(np.abs(np.stack(list(answers)) - expected[order]).max())
+
+    with ThreadPoolExecutor(callers) as pool:
+        differences = list(pool.map(caller, range(callers)))
+    return float(np.max(differences))  # NaN if one is: max() may hide it
+
+
+def _ask_http(way: Way, port: int, bodies: Sequence[bytes]) -> Iterator[Scores]:
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
-    for body in way.bodies:
+    for body in bodies:
         connection.request("POST", way.path, body, dict(way.headers))
         response = connection.getresponse()
         text = response.read()
@@ -81,10 +105,10 @@ def _ask_http(way: Way, port: int) -> Iterable[Scores]:
     connection.close()
 
 
-def _ask_grpc(way: Way, port: int) -> Iterable[Scores]:
+def _ask_grpc(way: Way, port: int, bodies: Sequence[bytes]) -> Iterator[Scores]:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.unary_unary(GRPC_METHOD)
-        for body in way.bodies:
+        for body in bodies:
             yield way.scores(call(body, timeout=TIMEOUT_S), {})
 
 

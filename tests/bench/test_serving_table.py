@@ -1,13 +1,10 @@
 """The arithmetic of `make bench-serving`, on numbers that were recorded."""
 
 import math
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 RECORDED: list[dict[str, dict[str, float]]] = [
     {"ours": {"p50_c1": 22.0, "rps_c4": 46.0, "p99_c4": 130.0}, "bare": {"p50_c1": 42.0, "rps_c4": 27.0}},
@@ -18,13 +15,8 @@ RECORDED: list[dict[str, dict[str, float]]] = [
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT))
-    from bench.serving import table
-
-    yield table
-    for name in [name for name in sys.modules if name == "bench" or name.startswith("bench.")]:
-        del sys.modules[name]
+def table(bench: Callable[[str], Any]) -> Any:
+    return bench("serving.table")
 
 
 def test_ratios_are_taken_within_a_round(table: Any) -> None:

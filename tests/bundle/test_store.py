@@ -7,6 +7,7 @@ import pytest
 
 from chexpert.bundle.card import CARD, MODEL, REFERENCE
 from chexpert.bundle.errors import BrokenBundle
+from chexpert.bundle.sessions import open_session
 from chexpert.bundle.store import BundleRef, fetch, write
 from chexpert.domain.digests import of_bytes
 from chexpert.testing.bundles import tiny
@@ -96,6 +97,16 @@ def test_an_extra_file_is_named(ref: BundleRef, tmp_path: Path) -> None:
     (Path(ref.uri) / "model.py").write_text("import os")
     with pytest.raises(BrokenBundle, match=r"does not know model\.py"):
         fetch(ref.uri, ref.digest, tmp_path / "cache")
+
+
+def test_a_graph_that_was_replaced_after_its_fetch_is_not_opened(ref: BundleRef, tmp_path: Path) -> None:
+    """What is opened is what the card promises, even if another whole graph took its place in between."""
+    bundle = fetch(ref.uri, ref.digest, tmp_path / "cache")
+    open_session(bundle).warm()
+    other = tiny(str(tmp_path / "bundles"), seed=1)
+    bundle.model.write_bytes((Path(other.uri) / MODEL).read_bytes())
+    with pytest.raises(BrokenBundle, match=r"model\.onnx has sha256"):
+        open_session(bundle)
 
 
 @pytest.mark.parametrize("name", [MODEL, REFERENCE, CARD])

@@ -1,11 +1,12 @@
 """The rule that chooses a variant: the fastest that loses nothing."""
 
 from dataclasses import replace
-from math import nan
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 
+from chexpert.bundle.compared import AurocChange, Compared
 from chexpert.domain.errors import RefusedError
 from chexpert.domain.verdicts import Verdict
 from chexpert.evaluation.bootstrap import Interval
@@ -21,6 +22,7 @@ FP32 = VariantRow(
     size_bytes=4000,
     latency_ms_p50=10.0,
     latency_ms_p95=12.0,
+    latency_ms_p99=13.0,
     images_per_s={1: 100.0},
     parity_max_abs=2e-7,
     score_change_max=0.0,
@@ -97,10 +99,14 @@ def test_the_verdict_survives_its_json() -> None:
 
 
 def test_the_facts_for_the_card_are_those_of_the_row() -> None:
-    """What travels with the bundle is what was measured."""
+    """What travels with the bundle is what was measured; None for what was not finite."""
     facts = INT8.facts()
     assert (facts.name, facts.precision, facts.latency_ms_p50) == ("dynamic-int8", "int8", 6.0)
     assert facts.runtime == "onnxruntime"
+    assert facts.compared == Compared(12.0, 13.0, {1: 100.0}, 0.01, AurocChange(0.0001, -0.001, 0.001), 0.998)
+    wild = replace(INT8, parity_max_abs=inf, score_change_max=inf, auroc_change=Interval(nan, nan, nan)).facts()
+    assert wild.parity_max_abs is None
+    assert wild.compared == Compared(12.0, 13.0, {1: 100.0}, None, None, 0.998)
 
 
 def test_what_cannot_run_here_loses_by_that_reason() -> None:

@@ -1,7 +1,7 @@
 """Variants of one network, exported, measured and judged."""
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html import unescape
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from chexpert.bundle.card import MODEL, REFERENCE, Card
 from chexpert.bundle.sessions import open_graph
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.evaluation.calibration import Platt
@@ -27,19 +28,32 @@ from chexpert.optimise.variants import Images, compare
 SETTINGS = VariantSettings(latency_runs=30, batches=(1, 4), throughput_runs=2, rounds=100, threads=1)
 
 
+@pytest.fixture(scope="module", params=["small-cnn", "small-vit"])
+def network(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def comparison(pixels: np.ndarray, calibration: Platt, tmp_path_factory: pytest.TempPathFactory) -> VariantComparison:
+def comparison(
+    network: str, pixels: np.ndarray, calibration: Platt, tmp_path_factory: pytest.TempPathFactory
+) -> VariantComparison:
+    return compared(network, pixels, calibration, tmp_path_factory.mktemp("variants"), SETTINGS)
+
+
+def compared(
+    network: str, pixels: np.ndarray, calibration: Platt, folder: Path, settings: VariantSettings
+) -> VariantComparison:
     torch.manual_seed(0)
     labels = (np.random.default_rng(0).random((len(pixels), 14)) < 0.5).astype(np.float32)
     return compare(
-        build(NetworkSettings("small-cnn")),
+        build(NetworkSettings(network)),
         calibration,
         PreprocessSpec(size=64),
         Images(lambda part: pixels[part], labels, np.arange(len(pixels)), pixels),
         thresholds=dict.fromkeys(OBSERVATIONS, 0.5),
-        folder=tmp_path_factory.mktemp("variants"),
+        folder=folder,
         subject="test",
-        settings=SETTINGS,
+        settings=settings,
     )
 
 
@@ -84,6 +98,48 @@ def test_each_file_opens_as_a_bundle_would_open_it(comparison: VariantComparison
         assert ((scores >= 0) & (scores <= 1)).all()
 
 
+def test_what_is_slow_in_a_network_is_quantised(comparison: VariantComparison, network: str) -> None:
+    """QDQ pairs stand around every convolution and all of a transformer's products; a CNN's last layer is fp32."""
+    nodes = onnx.load(str(_row(comparison, "static-int8").path)).graph.node
+    makers = {output: node.op_type for node in nodes for output in node.output}
+    users = {(name, node.op_type) for node in nodes for name in node.input}
+    found = {
+        (
+            node.op_type,
+            all(makers.get(name) == "DequantizeLinear" for name in node.input[:2])
+            and all((output, "QuantizeLinear") in users for output in node.output),
+        )
+        for node in nodes
+        if node.op_type in {"Conv", "MatMul", "Gemm"}
+    }
+    products = {("MatMul", True), ("Gemm", True)} if network == "small-vit" else {("Gemm", False)}
+    assert found == {("Conv", True)} | products
+
+
+def test_the_card_of_each_variant_is_its_row(comparison: VariantComparison) -> None:
+    """What is measured comes back from the text of a card as it stands in the row."""
+    for row in (row for row in comparison.rows if not row.unavailable):
+        card = Card(
+            preprocess=PreprocessSpec(size=64),
+            operating_points={},
+            data_version="",
+            git_commit="",
+            metrics={},
+            variant=row.facts(),
+            network={},
+            files={MODEL: "0" * 64, REFERENCE: "0" * 64},
+        )
+        facts = Card.from_json(card.to_json()).variant
+        assert facts == row.facts()
+        assert facts.compared is not None
+        assert facts.compared.auroc_change is not None
+        for name in ("name", "precision", "runtime", "size_bytes", "latency_ms_p50", "parity_max_abs"):
+            assert getattr(facts, name) == getattr(row, name)
+        for name in ("latency_ms_p95", "latency_ms_p99", "images_per_s", "score_change_max", "flag_agreement"):
+            assert getattr(facts.compared, name) == getattr(row, name)
+        assert asdict(facts.compared.auroc_change) == row.auroc_change.to_dict()
+
+
 def test_static_int8_is_calibrated_on_the_given_images(comparison: VariantComparison, tmp_path: Path) -> None:
     """Other images give other ranges, so another file; the pairs are there; without images it is refused."""
     fp32 = _row(comparison, "fp32").path
@@ -100,17 +156,7 @@ def test_a_variant_that_cannot_run_is_left_out(
     """Without OpenVINO its variants lose by that, and the others are measured all the same."""
     monkeypatch.setitem(sys.modules, "openvino", None)
     settings = replace(SETTINGS, variants=("fp32", "openvino-bf16"), latency_runs=2)
-    labels = (np.random.default_rng(0).random((len(pixels), 14)) < 0.5).astype(np.float32)
-    result = compare(
-        build(NetworkSettings("small-cnn")),
-        calibration,
-        PreprocessSpec(size=64),
-        Images(lambda part: pixels[part], labels, np.arange(len(pixels)), pixels),
-        thresholds=dict.fromkeys(OBSERVATIONS, 0.5),
-        folder=tmp_path,
-        subject="test",
-        settings=settings,
-    )
+    result = compared("small-cnn", pixels, calibration, tmp_path, settings)
     assert result.chosen is not None
     assert result.chosen.name == "fp32"
     assert "cannot be imported" in _row(result, "openvino-bf16").lost

@@ -125,7 +125,7 @@ def test_every_run_reports_its_outcome(name: str) -> None:
 
 
 def test_git_credentials_and_the_way_to_git_reach_only_what_needs_them() -> None:
-    """evaluate reads what serves now, stage, propose and advance push: they have Secret and label, and no other step."""
+    """The step evaluate reads what serves now; stage, propose and advance push. No other step has Secret or label."""
     labelled = {
         template["name"]
         for name in FILES

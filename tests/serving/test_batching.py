@@ -1,6 +1,7 @@
 """Requests that wait for a run share the next one, and no answer tells with whom."""
 
 import threading
+import weakref
 from concurrent.futures import Future, wait
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.store import BundleRef
 from chexpert.serving.batching import TOLERANCE, Batcher, Scored, batch_error, batch_limit
 from chexpert.serving.errors import QueueFull
@@ -16,7 +18,7 @@ from chexpert.serving.isvc import ServedVersion
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.scoring import Query, start
 from chexpert.serving.settings import ServeSettings
-from chexpert.serving.versions import Version, load, open_bundle
+from chexpert.serving.versions import Version, load, open_bundle, worker_count
 from chexpert.testing.bundles import draw_pixels
 
 Pixels = NDArray[np.uint8]
@@ -148,6 +150,66 @@ def test_a_graph_that_sees_its_batch_is_not_batched(caplog: pytest.LogCaptureFix
     assert batch_error(by_the_brightest, 8, 4) > TOLERANCE
     assert batch_limit("v3", by_the_brightest, 8, 4) == 1
     assert "v3 is not batched" in caplog.text
+
+
+def test_a_request_taken_back_lets_go_of_its_pixels() -> None:
+    """It leaves the queue at once, and not with the next run: a graph that hangs must not gather pixels."""
+    batcher = Batcher(Gate().run, 8, lambda _: None)
+    futures = [batcher.enqueue(image(value)) for value in (1, 2)]
+    assert futures[0].cancel()
+    assert [entry.scored for entry in batcher._waiting] == [futures[1]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "quota", "threads"),
+    [
+        ((0, 1), "300000 100000", 3),
+        ((0, 1), "50000 100000", 2),
+        ((0, 1), "max 100000", 8),
+        ((5, 1), "max 100000", 5),
+        ((2, 4), "max 100000", 4),
+    ],
+)
+def test_a_version_has_a_worker_per_cpu_that_it_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wanted: tuple[int, int], quota: str, threads: int
+) -> None:
+    """Unless told: as many as the container's quota of the machine's eight, two at least, and one per lane at least."""
+    workers, lanes = wanted
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("chexpert.serving.versions.available_cpus", lambda: available_cpus(tmp_path, {}))
+    assert worker_count(ServeSettings(manifest=Path("unread.yaml"), workers=workers), Lanes(lanes)) == threads
+
+
+class Lanes:
+    """A graph that is asked for its lanes alone."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def run(self, pixels: Pixels) -> Scores:
+        """Never."""
+        raise NotImplementedError(pixels.shape)
+
+    def warm(self) -> None:
+        """Nothing to warm."""
+
+
+def test_a_request_given_up_holds_no_image(one: BundleRef) -> None:
+    """While it waits for its turn among the workers, a cancelled job has nothing left of what was sent."""
+    version, block = loaded(one, ServerMetrics(), workers=1), threading.Event()
+    version.executor.submit(block.wait, 30)
+    pixels = draw_pixels(np.random.default_rng(5), 1, 64)
+    held = weakref.ref(pixels)
+    try:
+        future = start(version, asked(pixels), Exchange("", "", ""))
+        del pixels
+        assert held() is not None
+        assert future.cancel()
+        assert held() is None
+    finally:
+        block.set()
+        version.retire(wait=True)
 
 
 def loaded(bundle: BundleRef, metrics: ServerMetrics, **settings: int) -> Version:

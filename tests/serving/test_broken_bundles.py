@@ -54,6 +54,11 @@ def nan_weights(folder: Path) -> BundleRef:
     return rewritten(folder)
 
 
+def nan_answers(folder: Path) -> BundleRef:
+    """Sound weights, and yet no answer to the ramp that warms a version."""
+    return bundles.tiny(f"{folder.parent}/spoiled", seed=41, nan_above=0.3)
+
+
 def truncated(folder: Path) -> BundleRef:
     graph = folder / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-100])
@@ -94,7 +99,8 @@ def pickle_as_graph(folder: Path) -> BundleRef:
 CASES: dict[Callable[[Path], BundleRef], str] = {
     another_digest: "expected " + "ab" * 32,
     wrong_label_order: "not the 14 observations in their order",
-    nan_weights: "not probabilities",
+    nan_weights: "NaN or infinity in weights",
+    nan_answers: "not probabilities",
     truncated: "model.onnx has sha256",
     truncated_and_signed: "model.onnx",
     pickle_beside: "weights.pkl",

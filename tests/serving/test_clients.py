@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +36,21 @@ async def ask():
     await rest.close()
     await grpc.close()
     return [(a.id, a.model_version, a.get_output_by_name("scores").as_numpy().tolist()) for a in answers]
+
+print(json.dumps(asyncio.run(ask())))
+"""
+
+SDK_IMAGE = """
+import asyncio, base64, json, sys
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+async def ask():
+    data = [base64.b64encode(sys.stdin.buffer.read()).decode()]
+    request = InferRequest(model_name="chexpert", infer_inputs=[InferInput("image", [1], "BYTES", data)])
+    client = InferenceRESTClient(RESTConfig(protocol="v2"))
+    answer = await client.infer(sys.argv[1], request, model_name="chexpert")
+    await client.close()
+    return answer.get_output_by_name("scores").as_numpy().tolist()
 
 print(json.dumps(asyncio.run(ask())))
 """
@@ -182,3 +199,40 @@ def test_our_client_says_what_to_do(served: Any, jpeg: bytes) -> None:
         with pytest.raises(PredictorUnavailable, match=r"127\.0\.0\.1:9"):
             client.score_images([jpeg])
         assert not client.readiness().ready
+
+
+@pytest.mark.skipif(
+    shutil.which("curl") is None, reason="curl is not installed: the line of docs/clients.md is not tried"
+)
+def test_the_documented_curl_line_gets_an_answer(served: Any, jpeg: bytes, tmp_path: Path) -> None:
+    """What `docs/clients.md` says of curl, word for word but for the port, answers with 14 scores and is no error."""
+    text = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    lines = text.partition("**curl.**")[2].partition("```\n")[2].partition("```")[0]
+    assert lines.count("http://127.0.0.1:8801/") == 2
+    (tmp_path / "chest.jpg").write_bytes(jpeg)
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", lines.replace("http://127.0.0.1:8801", served.http)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    told, answer = (json.loads(part) for part in done.stdout.replace("}{", "}\n{").splitlines())
+    assert told["versions"] == ["v1", "v2"]
+    assert answer["outputs"][0]["shape"] == [1, 14]
+
+
+def test_the_sdks_rest_client_sends_an_image_as_base64(served: Any, jpeg: bytes) -> None:
+    """The same scores as of the raw JPEG."""
+    done = subprocess.run(
+        [sys.executable, "-c", SDK_IMAGE, served.http],
+        input=jpeg,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    with connect(triton("http"), served) as client:
+        images = tensor(triton("http"), "image", np.array([jpeg], dtype=np.object_), "BYTES")
+        ours = [client.infer("chexpert", [images], model_version=v).as_numpy("scores").tolist() for v in ("v1", "v2")]
+    assert any(np.allclose(json.loads(done.stdout), expected) for expected in ours)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chexpert.bundle.store import BundleRef
+from chexpert.domain.digests import of_bytes
 from chexpert.serving.client import PredictorFault, V2Client
 from chexpert.serving.inference_log import table_to_columns
 
@@ -41,7 +42,8 @@ def test_a_slow_canary_does_not_slow_the_stable(
 ) -> None:
     """Each version has its own threads: while the canary is stuck the stable answers, whatever happens there.
 
-    What it does not answer in time is a 504, what finds its queue full a 503, and the log tells both.
+    What it does not answer in time is a 504, what finds its queue full a 503, and the log tells both; what a full queue
+    turns away is not even hashed.
     """
     switch = Path(one.uri.rsplit("/", 1)[0] + "/slow")
     switch.touch()
@@ -67,5 +69,7 @@ def test_a_slow_canary_does_not_slow_the_stable(
     assert sorted(codes) == [503, 503, 504, 504]
     assert served.stop() == 0
     parts = [str(part) for part in (served.objects / "log").glob("*/v5/*.parquet")]
-    outcomes = table_to_columns(pq.read_table(parts))["outcome"]
-    assert sorted(outcomes) == ["error", "error", "timeout", "timeout"]
+    columns = table_to_columns(pq.read_table(parts))
+    told = sorted(zip(columns["outcome"], columns["image_sha256"], strict=True))
+    black = of_bytes(bytes(64 * 64))
+    assert told == [("error", ""), ("error", ""), ("timeout", black), ("timeout", black)]

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chexpert.bundle.store import BundleRef
-from chexpert.serving.client import V2Client
+from chexpert.serving.client import PredictorRefused, V2Client
 
 Write = Callable[..., str]
 BODY = {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 64, 64], "data": [9] * 4096}]}
@@ -60,6 +60,7 @@ def test_what_waits_together_is_one_run_and_what_is_too_much_is_refused(served: 
     Every answer is the one that the image has alone. In flight are four while it lasts, and none after.
     """
     url = f"{served.http}/v2/models/chexpert/versions/v2/infer"
+    timed = samples(served.http, "chexpert_stage_seconds_count").get(("v2", "total"), 0.0)
     alone = httpx.post(url, json=BODY, timeout=30).json()["outputs"][0]["data"]
     answers: list[httpx.Response] = []
 
@@ -90,4 +91,14 @@ def test_what_waits_together_is_one_run_and_what_is_too_much_is_refused(served: 
             assert answer.json()["outputs"][0]["data"] == pytest.approx(alone, abs=1e-6)
     assert value("chexpert_batch_images_count") == runs + 2
     assert value("chexpert_in_flight_requests") == 0
+    assert samples(served.http, "chexpert_stage_seconds_count")["v2", "total"] == timed + 5  # not the two refused
     assert samples(served.http, "chexpert_refused_requests_total")["v2", "queue_full"] == 2
+
+
+def test_a_refusal_is_no_sample_of_the_total(served: Any) -> None:
+    """What is no image is a fast 400 of its version: counted as rejected, but no request that was ever so fast."""
+    before = samples(served.http, "chexpert_stage_seconds_count").get(("v1", "total"), 0.0)
+    with V2Client(served.http) as client, pytest.raises(PredictorRefused):
+        client.score_images([b"no image"], version="v1")
+    assert samples(served.http, "chexpert_stage_seconds_count").get(("v1", "total"), 0.0) == before
+    assert samples(served.http, "chexpert_requests_total")["v1", "false", "rejected"] == 1

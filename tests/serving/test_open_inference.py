@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from grpc_tools import protoc
 from jsonschema import Draft4Validator
 
-from chexpert.bundle.store import BundleRef
+from chexpert.bundle.sessions import OPENVINO
+from chexpert.bundle.store import BundleRef, fetch, write
 from chexpert.testing.bundles import draw_pixels
 
 OIP = Path(__file__).parent / "oip"
@@ -83,6 +85,20 @@ def test_every_get_answers_by_its_schema(http: httpx.Client, template: str) -> N
     described = DOCUMENT["paths"][template]["get"]["responses"]["200"].get("content", {})
     for media in described.values():
         validator(media["schema"]).validate(answer.json())
+
+
+def test_the_platform_is_the_runtime_of_the_version(
+    start: Callable[..., Any], isvc_text: Callable[..., str], folder: Path, one: BundleRef
+) -> None:
+    """ONNX Runtime's and OpenVINO's bundles are told apart by the names that Triton has for them."""
+    bundle = fetch(one.uri, one.digest, folder / "cache")
+    card = replace(bundle.card, variant=replace(bundle.card.variant, runtime=OPENVINO))
+    files = {name: Path(one.uri, name).read_bytes() for name in bundle.card.files}
+    served = start(isvc_text(("v1", one), ("v2", write(f"{folder}/bundles", card, files), 0)))
+    served.wait_weights({"v1": 100, "v2": 0})
+    url = f"{served.http}/v2/models/chexpert"
+    told = [httpx.get(f"{url}{version}").json()["platform"] for version in ("", "/versions/v1", "/versions/v2")]
+    assert told == ["onnxruntime_onnx", "onnxruntime_onnx", "openvino"]
 
 
 def test_inference_answers_by_its_schema(http: httpx.Client) -> None:

@@ -127,6 +127,18 @@ def test_an_image_gets_the_scores_of_its_pixels_in_every_form(http: httpx.Client
     assert decode_fixed("scores", "FP32", [14], answer.content[split:]) == pytest.approx(plain)
 
 
+@pytest.mark.parametrize("shape", [[1, 1, 2**32, 2**32], [1, 1, 2**62, 4], [1, 1, 0, 64]])
+def test_a_binary_tensor_of_no_bytes_is_refused_whatever_its_shape(http: httpx.Client, shape: list[int]) -> None:
+    """A product of sides that is 0 modulo 2**64 is not taken for the 0 bytes that came."""
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": shape, "parameters": {"binary_data_size": 0}}
+    header = json.dumps({"inputs": [tensor]}).encode()
+    answer = http.post(
+        "/v2/models/chexpert/infer", content=header, headers={"Inference-Header-Content-Length": str(len(header))}
+    )
+    assert answer.status_code == 400
+    assert "shape" in answer.json()["error"]
+
+
 def test_requests_without_content_type_are_read(http: httpx.Client) -> None:
     """Other people's clients send none; JSON and binary are told apart by the length header."""
     body = json.dumps({"inputs": [pixels()]}).encode()
@@ -143,6 +155,9 @@ def test_requests_without_content_type_are_read(http: httpx.Client) -> None:
         ({"shape": [1, 3, SIZE, SIZE]}, "shape"),
         ({"shape": [0, 1, SIZE, SIZE], "data": []}, "shape"),
         ({"shape": [-1, 1, SIZE, SIZE]}, "shape"),
+        ({"shape": [1, 1, -SIZE, -SIZE]}, "shape"),
+        ({"shape": [1, 1, 2**62, 4]}, "whole numbers"),
+        ({"shape": [1, 1, 2**63, 1]}, "whole numbers"),
         ({"shape": "many"}, "shape"),
         ({"datatype": "FP32"}, "FP32"),
         ({"name": "x"}, "'x'"),
@@ -170,6 +185,7 @@ def test_a_wrong_tensor_is_a_400_that_says_why(http: httpx.Client, changes: dict
         (b'{"inputs": []}', {}),
         (b'{"inputs": []}', {"Inference-Header-Content-Length": "99"}),
         (b'{"inputs": []}', {"Inference-Header-Content-Length": "-1"}),
+        (b'{"inputs": []}', {"Inference-Header-Content-Length": "1" * 5000}),
         (b'{"inputs": []}zz', {"Inference-Header-Content-Length": "14"}),
         (b"\xff\xd8\xff", {"Content-Type": "image/jpeg"}),
     ],
@@ -192,6 +208,8 @@ def test_bytes_that_are_no_image_are_a_400_with_their_version(http: httpx.Client
 def test_unknown_outputs_and_parameters_of_a_wrong_kind_are_refused(http: httpx.Client) -> None:
     """An output that does not exist and a shadow that is no boolean are 400."""
     assert infer(http, pixels(), outputs=[{"name": "heatmap"}]).status_code == 400
+    listed = infer(http, pixels(), outputs=[{"name": "scores", "parameters": [1]}])
+    assert (listed.status_code, "'scores'" in listed.json()["error"]) == (400, True)
     assert infer(http, pixels(), parameters={"shadow": "yes"}).status_code == 400
 
 

@@ -31,7 +31,17 @@ def test_fixed_tensors_are_views() -> None:
     assert not array.flags.owndata
 
 
-@pytest.mark.parametrize(("datatype", "shape"), [("UINT8", [9]), ("FP32", [8]), ("INT64", [1])])
+@pytest.mark.parametrize(
+    ("datatype", "shape"),
+    [
+        ("UINT8", [9]),
+        ("FP32", [8]),
+        ("INT64", [1]),
+        ("UINT8", [-2, -4]),
+        ("UINT8", [2**62, 4, 0]),
+        ("UINT8", [2**63, 2]),
+    ],
+)
 def test_fixed_tensors_of_another_size_or_type_are_refused(datatype: str, shape: list[int]) -> None:
     """Shape, datatype and length must agree."""
     with pytest.raises(MalformedTensor):

@@ -6,6 +6,7 @@ and a bundle that is not whole is refused, never repaired.
 
 __all__ = [
     "card",
+    "compared",
     "cpus",
     "errors",
     "graphs",

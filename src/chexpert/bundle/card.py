@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from chexpert.bundle import reading
+from chexpert.bundle import compared, reading
+from chexpert.bundle.compared import Compared
 from chexpert.bundle.errors import BrokenBundle
 from chexpert.domain.digests import of_bytes
 from chexpert.domain.errors import InputError
@@ -51,10 +52,17 @@ class VariantFacts:
     size_bytes: int
     latency_ms_p50: float
     """One image, on the machine of the export."""
-    parity_max_abs: float
-    """Largest score difference against torch."""
+    parity_max_abs: float | None
+    """Largest score difference against torch; None where an answer was not finite."""
     runtime: str = "onnxruntime"
     """onnxruntime or openvino."""
+    compared: Compared | None = None
+    """Beside the model's other variants; None: it was not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like; without `compared` where there is none, as in cards that were written before it was known."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "compared"}
+        return plain if self.compared is None else {**plain, "compared": self.compared.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ class Card:
             "data_version": self.data_version,
             "git_commit": self.git_commit,
             "metrics": dict(self.metrics),
-            "variant": asdict(self.variant),
+            "variant": self.variant.to_dict(),
             "network": dict(self.network),
             "labels": list(self.labels),
             "files": dict(self.files),
@@ -128,7 +136,7 @@ class Card:
             data_version=reading.typed(where, "data_version", value["data_version"], str),
             git_commit=reading.typed(where, "git_commit", value["git_commit"], str),
             metrics=_metrics(where, value["metrics"]),
-            variant=reading.record(where, "variant", VariantFacts, value["variant"]),
+            variant=_variant(where, value["variant"]),
             network=reading.typed(where, "network", value["network"], dict),
             labels=labels,
             files=_files(where, value["files"]),
@@ -147,6 +155,13 @@ def _preprocess(where: str, value: Any) -> PreprocessSpec:
             where, f"{CARD}: preprocess.digest is {digest}, this program's for the same is {spec.digest}"
         )
     return spec
+
+
+def _variant(where: str, value: Any) -> VariantFacts:
+    plain = dict(reading.typed(where, "variant", value, dict))
+    beside = plain.pop("compared", None)
+    facts = reading.record(where, "variant", VariantFacts, plain, without={"compared"})
+    return facts if beside is None else replace(facts, compared=compared.from_plain(where, "variant.compared", beside))
 
 
 def _operating_points(where: str, value: Any) -> dict[Observation, OperatingPoint]:

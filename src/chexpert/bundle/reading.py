@@ -1,8 +1,10 @@
 """Strict reading of a card's JSON: each missing, unknown or ill-typed key is named."""
 
+from collections.abc import Collection
 from dataclasses import fields
 from math import isfinite
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args
 
 from chexpert.bundle.errors import BrokenBundle
 
@@ -31,17 +33,28 @@ def typed(where: str, key: str, value: Any, kind: type[T]) -> T:
     return result
 
 
-def record(where: str, key: str, kind: type[T], value: Any) -> T:
-    """A dataclass of plain fields from an object with exactly its keys."""
-    require_keys(where, key, value, {f.name for f in fields(kind)})  # type: ignore[arg-type]
-    return kind(**{f.name: typed(where, f"{key}.{f.name}", value[f.name], _plain(f.type)) for f in fields(kind)})  # type: ignore[arg-type]
+def record(where: str, key: str, kind: type[T], value: Any, *, without: Collection[str] = ()) -> T:
+    """A dataclass of plain fields, or such that may be None, from an object with exactly its keys.
+
+    Args:
+        where: Whose card it is.
+        key: Which part of it.
+        kind: The dataclass.
+        value: The object.
+        without: Fields with a default that the object does not have.
+    """
+    known = [f for f in fields(kind) if f.name not in without]  # type: ignore[arg-type]
+    require_keys(where, key, value, {f.name for f in known})
+    return kind(**{f.name: _field(where, f"{key}.{f.name}", value[f.name], f.type) for f in known})
 
 
-def _plain(annotation: Any) -> type[Any]:
-    if isinstance(annotation, type):
-        return annotation
-    msg = f"a card's record holds plain fields only, not {annotation}"
-    raise TypeError(msg)
+def _field(where: str, key: str, value: Any, annotation: Any) -> Any:
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    plain = [kind for kind in kinds if kind is not NoneType]
+    if len(plain) != 1 or not isinstance(plain[0], type):
+        msg = f"a card's record holds plain fields only, not {annotation}"
+        raise TypeError(msg)
+    return None if value is None and NoneType in kinds else typed(where, key, value, plain[0])
 
 
 def _at(key: str) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.errors import BrokenBundle, WrongPixels
-from chexpert.bundle.graphs import has_external_data
+from chexpert.bundle.graphs import tensors
 from chexpert.bundle.interface import INPUT, OUTPUT
 from chexpert.bundle.onnxruntime_engine import OnnxRuntimeEngine
 from chexpert.bundle.openvino_engine import OpenVinoEngine
@@ -82,12 +82,13 @@ def open_session(bundle: Bundle, *, threads: int = 0) -> Session:
         threads: Of one run; 0: as many CPUs as affinity mask and cgroup quota allow.
 
     Raises:
-        BrokenBundle: The graph keeps data outside its file, cannot be loaded, or has another input or output.
+        BrokenBundle: The graph was replaced since it was verified, keeps data outside its file, holds NaN or infinity,
+            cannot be loaded, or has another input or output.
         RuntimeUnavailable: This machine lacks the runtime or the instructions of the bundle's variant.
     """
     variant = bundle.card.variant
     return open_graph(
-        bundle.model.read_bytes(),
+        bundle.read_model(),
         bundle.card.preprocess.size,
         where=str(bundle.folder),
         threads=threads,
@@ -106,12 +107,7 @@ def open_graph(
     precision: str = "float32",
 ) -> Session:
     """As `open_session`, for a graph that is in no bundle yet; `runtime` and `precision` as `VariantFacts` has them."""
-    try:
-        external = has_external_data(model)
-    except ValueError as error:
-        raise BrokenBundle(where, f"model.onnx is no ONNX file ({error})") from error
-    if external:
-        raise BrokenBundle(where, "model.onnx keeps tensors in other files, which no digest holds")
+    _require_sound(model, where)
     count = threads or available_cpus()
     if runtime == ONNXRUNTIME:
         return Session(OnnxRuntimeEngine.open(model, size, where=where, threads=count), size, where)
@@ -119,3 +115,18 @@ def open_graph(
         engine = OpenVinoEngine.open(model, size, where=where, threads=count, precision=precision)
         return Session(engine, size, where)
     raise BrokenBundle(where, f"its card names the runtime {runtime!r}, not {ONNXRUNTIME} or {OPENVINO}")
+
+
+def _require_sound(model: bytes, where: str) -> None:
+    """Every tensor lies in the file, and is finite where it is of floats.
+
+    No answer shows the second: OpenVINO's ReLU and MaxPool make a number of NaN, and a wrong score of a broken weight.
+    """
+    try:
+        for tensor in tensors(model):
+            if tensor.external:
+                raise BrokenBundle(where, "model.onnx keeps tensors in other files, which no digest holds")
+            if not tensor.finite:
+                raise BrokenBundle(where, f"model.onnx holds NaN or infinity in {tensor.name}")
+    except ValueError as error:
+        raise BrokenBundle(where, f"model.onnx is no ONNX file ({error})") from error

@@ -43,6 +43,14 @@ class Bundle:
         """The ONNX graph."""
         return self.folder / MODEL
 
+    def read_model(self) -> bytes:
+        """The ONNX graph, held against the card once more: the file may have been replaced since it was verified.
+
+        Raises:
+            BrokenBundle: It was.
+        """
+        return _whole(self.model, str(self.folder), self.card.files[MODEL])
+
     @property
     def reference(self) -> Path:
         """Parquet: 14 score columns named as the observations, priority, and the image statistics."""
@@ -135,6 +143,12 @@ def _verify(folder: Path, uri: str, expected: str | None) -> Bundle:
     if extra := sorted(present - card.files.keys() - {CARD}):
         raise BrokenBundle(uri, f"its card does not know {', '.join(extra)}")
     for name, sha256 in card.files.items():
-        if (found := of_bytes((folder / name).read_bytes())) != sha256:
-            raise BrokenBundle(uri, f"{name} has sha256 {found}, its card says {sha256}")
+        _whole(folder / name, uri, sha256)
     return Bundle(card, folder, digest)
+
+
+def _whole(file: Path, uri: str, sha256: str) -> bytes:
+    data = file.read_bytes()
+    if (found := of_bytes(data)) != sha256:
+        raise BrokenBundle(uri, f"{file.name} has sha256 {found}, its card says {sha256}")
+    return data

@@ -34,6 +34,8 @@ def compare(
     evaluated = Evaluated(json.loads(evaluation.read_text()), Manifest.read(manifest), Shards.open(shards), images)
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
+    if not console.is_terminal:  # a file has no edge to fit twelve columns into
+        console.width = 200
     with Console(stderr=True).status("exporting and measuring"):
         (folder / "graphs").mkdir(exist_ok=True)
         comparison = evaluated.compare(folder / "graphs", VariantSettings.of_profile(profile))

@@ -35,6 +35,7 @@ class InferenceRecord:
     time: datetime
     request: str
     image_sha256: str
+    """Empty where a full server refused the request unread."""
     version: str
     shadow: bool
     """A replay of a stored image: outside latency and error counts."""

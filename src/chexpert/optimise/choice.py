@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chexpert.bundle.card import VariantFacts
+from chexpert.bundle.compared import AurocChange, Compared
 from chexpert.domain.digests import of_value
 from chexpert.domain.verdicts import Verdict
 from chexpert.evaluation.bootstrap import Interval
@@ -55,21 +56,30 @@ class VariantRow:
         return cls(kind.name, path, kind.precision, path.stat().st_size, kind.runtime, unavailable=reason)
 
     def facts(self) -> VariantFacts:
-        """For the card."""
+        """For the card of one that was measured; None for what is not finite."""
+        change = self.auroc_change
         return VariantFacts(
             name=self.name,
             precision=self.precision,
             size_bytes=self.size_bytes,
             latency_ms_p50=self.latency_ms_p50,
-            parity_max_abs=self.parity_max_abs,
+            parity_max_abs=_finite(self.parity_max_abs),
             runtime=self.runtime,
+            compared=Compared(
+                latency_ms_p95=self.latency_ms_p95,
+                latency_ms_p99=self.latency_ms_p99,
+                images_per_s=self.images_per_s,
+                score_change_max=_finite(self.score_change_max),
+                auroc_change=None if isnan(change.low) else AurocChange(change.estimate, change.low, change.high),
+                flag_agreement=_finite(self.flag_agreement),
+            ),
         )
 
     def evidence(self) -> dict[str, Any]:
         """JSON-like row of the verdict's table; None for what was not measured."""
         row = {key: value for key, value in asdict(self).items() if key not in {"path", "unavailable"}}
         rates = {str(batch): rate for batch, rate in self.images_per_s.items()}
-        plain = {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}
+        plain = {key: _finite(value) if isinstance(value, float) else value for key, value in row.items()}
         return {**plain, "auroc_change": self.auroc_change.to_dict(), "images_per_s": rates}
 
 
@@ -112,6 +122,10 @@ def choose(rows: Sequence[VariantRow], settings: VariantSettings, *, subject: st
         inputs_digest=of_value([row.evidence() for row in rows]),
     )
     return VariantComparison(judged, next((row for row in judged if not row.lost), None), verdict)
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def _broken(reference: VariantRow, settings: VariantSettings) -> str:

@@ -15,12 +15,14 @@ COLUMNS: Final = (
     "p50 ms",
     "p95 ms",
     "p99 ms",
+    "images/s",
+    "images/s together",
     "parity",
     "largest change",
     "AUROC change",
     "flags alike",
 )
-"""Heads of `cells`."""
+"""Heads of `cells`. Images per second of runs of one image, and of the largest run that was measured."""
 
 _LEFT, _WIDTH, _ROW = 130, 560, 26
 
@@ -56,6 +58,7 @@ def cells(row: VariantRow) -> tuple[str, ...]:
     """One row under COLUMNS, rounded for reading."""
     change = row.auroc_change
     measured = not row.unavailable
+    most = max(row.images_per_s, default=0)
     return (
         row.name,
         row.runtime,
@@ -63,6 +66,8 @@ def cells(row: VariantRow) -> tuple[str, ...]:
         number(row.latency_ms_p50, 2),
         number(row.latency_ms_p95, 2),
         number(row.latency_ms_p99, 2),
+        number(row.images_per_s.get(1), 1),
+        f"{row.images_per_s[most]:.1f} by {most}" if most else MISSING,
         f"{row.parity_max_abs:.1g}" if measured else MISSING,
         f"{row.score_change_max:.2g}" if measured else MISSING,
         f"{change.estimate:+.4f} [{change.low:+.4f}, {change.high:+.4f}]" if change.low == change.low else MISSING,

@@ -39,6 +39,7 @@ def write_repository(bundle: Bundle, folder: Path, *, gpus: int = 0, instances: 
 
     Raises:
         NotForTriton: The bundle's variant needs another runtime.
+        BrokenBundle: Its graph is no more the one that was verified.
         ValueError: A count makes no sense.
     """
     variant = bundle.card.variant
@@ -48,6 +49,7 @@ def write_repository(bundle: Bundle, folder: Path, *, gpus: int = 0, instances: 
         msg = f"{gpus} GPUs and {instances} instances: at least 0 and 1 are needed"
         raise ValueError(msg)
     size = bundle.card.preprocess.size
+    graph = bundle.read_model()
     models = {GRAPH_MODEL: _graph_config(size, gpus, instances), IMAGE_MODEL: _image_config(instances)}
     for name, config in models.items():
         target = folder / name
@@ -55,7 +57,7 @@ def write_repository(bundle: Bundle, folder: Path, *, gpus: int = 0, instances: 
             shutil.rmtree(target)
         (target / _VERSION).mkdir(parents=True)
         (target / "config.pbtxt").write_text(config, encoding="utf-8")
-        shutil.copyfile(bundle.model, target / _VERSION / MODEL)
+        (target / _VERSION / MODEL).write_bytes(graph)
     version = folder / IMAGE_MODEL / _VERSION
     shutil.copyfile(triton_model.__file__, version / "model.py")
     facts = {"preprocess": bundle.card.preprocess.to_dict(), "digest": bundle.digest, "graph": MODEL}

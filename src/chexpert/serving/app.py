@@ -24,8 +24,10 @@ from chexpert.serving.listening import FleetGrpcServer, FleetRestServer
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.model import FleetModel
 from chexpert.serving.observing import Observer
+from chexpert.serving.reading import Reader
 from chexpert.serving.rest import create_app
 from chexpert.serving.settings import ServeSettings
+from chexpert.serving.uploads import Uploads
 from chexpert.serving.versions import OpenSession, open_bundle
 
 __all__ = ["FleetServer", "create_server", "serve"]
@@ -45,7 +47,8 @@ class FleetServer(ModelServer):
         self._log = InferenceLog(settings.objects, _pod(), settings.log) if settings.objects else None
         model = FleetModel(settings, self._fleet, metrics, self._record)
         self.register_model(model)
-        self.dataplane = FleetDataPlane(self.registered_models, self._fleet, model)
+        uploads, reader = Uploads(settings.upload_bytes, metrics.holding), Reader(settings.max_images)
+        self.dataplane = FleetDataPlane(self.registered_models, self._fleet, model, reader, uploads)
         self._observer = Observer.opened(metrics, access_log=settings.access_log)
         self._app = create_app(self.dataplane, metrics, self._observer, settings)
         self._stop_asked = threading.Event()

@@ -83,6 +83,7 @@ class Batcher:
     def enqueue(self, pixels: NDArray[np.uint8]) -> Future[Scored]:
         """Have it answered by the next run; `drain` makes that happen. A cancelled future leaves the queue."""
         scored: Future[Scored] = Future()
+        scored.add_done_callback(self._leave)
         with self._lock:
             self._waiting.append(_Waiting(pixels, scored))
         return scored
@@ -95,6 +96,12 @@ class Batcher:
             self._running += 1
         while batch := self._take():
             self._answer(batch)
+
+    def _leave(self, scored: Future[Scored]) -> None:
+        """Let go of the pixels of one that was cancelled: no run may come for long."""
+        if scored.cancelled():
+            with self._lock:
+                self._waiting = deque(entry for entry in self._waiting if entry.scored is not scored)
 
     def _take(self) -> list[_Waiting]:
         """The requests of the next run; with none, this thread is no longer the one that runs."""

@@ -30,10 +30,11 @@ __all__ = [
 ]
 
 MODEL: Final = "chexpert"
+_LATER: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.REQUEST_TIMEOUT})
 
 
 class PredictorUnavailable(RetryableError):
-    """No connection, no answer in time, no model yet, or a full queue (503): try later."""
+    """No connection, no answer in time, no model yet, a full server (503), or an upload too slow (408): try later."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url}: {reason}")
@@ -145,8 +146,8 @@ class V2Client:
             request_id: echoed and logged; None: a new one.
 
         Raises:
-            PredictorUnavailable: no connection, timeout, or 503.
-            PredictorRefused: 4xx.
+            PredictorUnavailable: no connection, timeout, 503 or 408.
+            PredictorRefused: another 4xx.
             PredictorFault: another 5xx, or an answer that is none.
         """
         url = f"/v2/models/{MODEL}{f'/versions/{version}' if version else ''}/infer"
@@ -220,7 +221,7 @@ class V2Client:
 
     def _raise_for(self, response: httpx.Response) -> None:
         status, url = response.status_code, str(response.url)
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if status in _LATER:
             raise PredictorUnavailable(url, _message(response))
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PredictorFault(url, status, _message(response), response.headers.get("x-model-version", ""))

@@ -44,13 +44,18 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.")] = _DEFAULTS["port"],
         grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one; -1: none.")] = _DEFAULTS["grpc_port"],
         run_file: Annotated[Path | None, typer.Option(help="Where to write pid and ports once listening.")] = None,
-        workers: Annotated[int, typer.Option(help="Threads per version: one runs, the others decode.")] = _DEFAULTS[
-            "workers"
-        ],
+        workers: Annotated[
+            int, typer.Option(help="Threads per version, to decode and run; 0: as CPUs, 2 at least.")
+        ] = _DEFAULTS["workers"],
         threads: Annotated[int, typer.Option(help="Threads of one run; 0: as many as CPUs.")] = _DEFAULTS["threads"],
         max_batch: Annotated[int, typer.Option(help="Images in one run; 1: no batching.")] = _DEFAULTS["max_batch"],
-        timeout_s: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = _DEFAULTS["timeout_s"],
+        timeout_s: Annotated[float, typer.Option(help="Seconds a version may take for a request.")] = _DEFAULTS[
+            "timeout_s"
+        ],
         queue: Annotated[int, typer.Option(help="Requests per version, waiting included.")] = _DEFAULTS["queue"],
+        upload_bytes: Annotated[int, typer.Option(help="Bytes of requests held at once; 0: no limit.")] = _DEFAULTS[
+            "upload_bytes"
+        ],
         access_log: Annotated[
             bool,
             typer.Option(help="A line of JSON on standard output for each inference request."),
@@ -75,6 +80,7 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
                 max_batch=max_batch,
                 timeout_s=timeout_s,
                 queue=queue,
+                upload_bytes=upload_bytes,
                 access_log=access_log,
             ),
         )

@@ -1,28 +1,39 @@
 """The SDK's data plane, told of versions: readiness and metadata as both protocols give them."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from kserve import InferRequest, InferResponse, ModelRepository
 from kserve.protocol.dataplane import DataPlane
 
+from chexpert.bundle.sessions import ONNXRUNTIME, OPENVINO
 from chexpert.serving.client import MODEL
 from chexpert.serving.errors import NotReady, UnknownModel
 from chexpert.serving.exchange import Exchange
 from chexpert.serving.fleet import Fleet
 from chexpert.serving.model import FleetModel
+from chexpert.serving.reading import Asked, Reader
+from chexpert.serving.uploads import Uploads
 
 __all__ = ["FleetDataPlane"]
 
-_PLATFORM: Final = "onnxruntime_onnx"
+_PLATFORMS: Final[Mapping[str, str]] = MappingProxyType({ONNXRUNTIME: "onnxruntime_onnx", OPENVINO: "openvino"})
+"""What Triton calls them, by the runtime of the card."""
 
 
 class FleetDataPlane(DataPlane):
     """Answers what V2 asks about server, model and versions."""
 
-    def __init__(self, registry: ModelRepository, fleet: Fleet, model: FleetModel) -> None:
+    def __init__(
+        self, registry: ModelRepository, fleet: Fleet, model: FleetModel, reader: Reader, uploads: Uploads
+    ) -> None:
         super().__init__(model_registry=registry)
         self.fleet = fleet
+        self.uploads = uploads
+        """What the requests of both protocols hold."""
         self._model = model
+        self._reader = reader
 
     def metadata(self) -> dict[str, Any]:
         """Name, version and extensions of the server."""
@@ -67,7 +78,7 @@ class FleetDataPlane(DataPlane):
         return {
             "name": MODEL,
             "versions": list(asked),
-            "platform": _PLATFORM,
+            "platform": _PLATFORMS[self.fleet.named(version).runtime],
             "inputs": self._model.get_input_types(version),
             "outputs": self._model.get_output_types(),
             "parameters": {
@@ -77,6 +88,10 @@ class FleetDataPlane(DataPlane):
             },
         }
 
-    async def answer(self, request: InferRequest, exchange: Exchange) -> InferResponse:
+    async def read(self, parse: Callable[[], InferRequest], exchange: Exchange) -> Asked:
+        """As `Reader.read`."""
+        return await self._reader.read(parse, exchange)
+
+    async def answer(self, asked: Asked, exchange: Exchange) -> InferResponse:
         """As the SDK's `infer`, but `exchange` knows the version also when that failed."""
-        return await self._model.answer(request, exchange)
+        return await self._model.answer(asked, exchange)

@@ -1,11 +1,13 @@
 """What may go wrong with one request, by what its caller must do. `rest` and `grpc` alone turn these into codes."""
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from chexpert.domain.errors import ChexpertError, InputError, RetryableError
 from chexpert.domain.records import Outcome
 
 __all__ = [
+    "BodyTooSlow",
+    "CallerGone",
     "CompressedRequest",
     "FaultyAnswer",
     "MalformedRequest",
@@ -15,16 +17,21 @@ __all__ = [
     "RequestTooLarge",
     "UnknownModel",
     "UnknownVersion",
+    "UploadsFull",
     "refuse",
 ]
+
+
+_REASON_LENGTH: Final = 500
+"""A reason may quote the request; gRPC sends it in a trailer, of which clients take 8 KB."""
 
 
 class MalformedRequest(InputError):
     """The request is not what the metadata asks for."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = reason if len(reason) <= _REASON_LENGTH else f"{reason[:_REASON_LENGTH]}…"
+        super().__init__(self.reason)
 
 
 def refuse(reason: str, cause: Exception | None = None) -> NoReturn:
@@ -48,6 +55,23 @@ class CompressedRequest(InputError):
     def __init__(self, encoding: str) -> None:
         super().__init__(f"content-encoding {encoding!r} is not read here: images are compressed already")
         self.encoding = encoding
+
+
+class BodyTooSlow(InputError):
+    """The body did not arrive in time."""
+
+    def __init__(self, size: int, body_s: float) -> None:
+        super().__init__(f"{size} bytes of the body came within {body_s:g} s, and not the rest: send it faster")
+        self.size = size
+        self.body_s = body_s
+
+
+class CallerGone(InputError):
+    """The caller broke off its upload; nobody hears this."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the caller left after {size} bytes of its body")
+        self.size = size
 
 
 class UnknownModel(InputError):
@@ -82,6 +106,15 @@ class QueueFull(RetryableError):
     def __init__(self, version: str, limit: int) -> None:
         super().__init__(f"version {version} already has {limit} requests: try again")
         self.version = version
+        self.limit = limit
+
+
+class UploadsFull(RetryableError):
+    """The server holds as many bytes of requests as it may."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"no room for {size} bytes now, {limit} are held at most: try again")
+        self.size = size
         self.limit = limit
 
 

@@ -14,7 +14,7 @@ from kserve.utils.utils import to_headers
 
 from chexpert.domain.errors import InputError, RetryableError
 from chexpert.serving.dataplane import FleetDataPlane
-from chexpert.serving.errors import RequestTimedOut, RequestTooLarge, UnknownModel, UnknownVersion
+from chexpert.serving.errors import RequestTimedOut, RequestTooLarge, UnknownModel, UnknownVersion, refuse
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.model import VERSION_HEADER
 from chexpert.serving.observing import Observer
@@ -73,12 +73,15 @@ class FleetServicer(InferenceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """One request; the version is in the answer and in the trailing metadata."""
-        with self._observer.exchange("gRPC", _INFER, to_headers(context)) as exchange:
+        following = self._observer.exchange("gRPC", _INFER, to_headers(context))
+        with following as exchange, self._data_plane.uploads.claim() as take:
             exchange.bytes_in, exchange.status = request.ByteSize(), StatusCode.CANCELLED.name
             try:
+                take(exchange.bytes_in)
                 answer = await self._infer(request, exchange)
             except Exception as error:
-                exchange.error, exchange.status = type(error).__name__, status_of(error).name
+                self._observer.failed(exchange, error)
+                exchange.status = status_of(error).name
                 raise
             finally:
                 if exchange.version:
@@ -88,10 +91,18 @@ class FleetServicer(InferenceServicer):
 
     async def _infer(self, request: Any, exchange: Exchange) -> Any:
         self._data_plane.require(request.model_name, request.model_version)
-        self.validate_grpc_request(request)
-        answer = await self._data_plane.answer(InferRequest.from_grpc(request), exchange)
+        asked = await self._data_plane.read(lambda: self._parsed(request), exchange)
+        answer = await self._data_plane.answer(asked, exchange)
         with exchange.stage(Stage.ENCODE):
             return answer.to_grpc()
+
+    def _parsed(self, request: Any) -> InferRequest:
+        try:
+            self.validate_grpc_request(request)
+            return InferRequest.from_grpc(request)
+        except InvalidInput as error:
+            kinds = ", ".join(f"{tensor.name!r} of {tensor.datatype!r}" for tensor in request.inputs)
+            refuse(f"{error}: the inputs are {kinds}", error)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Closed."""

@@ -136,6 +136,7 @@ class FleetGrpcServer(GRPCServer):
         self._server = aio.server(
             futures.ThreadPoolExecutor(max_workers=max_workers),
             interceptors=(StatusInterceptor(),),
+            maximum_concurrent_rpcs=settings.grpc_calls or None,
             options=[
                 ("grpc.max_receive_message_length", settings.max_request_bytes),
                 ("grpc.max_send_message_length", settings.max_request_bytes),

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from chexpert.domain.records import Outcome
-from chexpert.serving.errors import NotReady, QueueFull, RequestTooLarge
+from chexpert.serving.errors import NotReady, QueueFull, RequestTooLarge, UploadsFull
 from chexpert.serving.exchange import Exchange
 
 __all__ = ["ServerMetrics"]
@@ -16,6 +16,7 @@ _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 _BUCKETS_IMAGES: Final = (1, 2, 4, 8, 16, 32, 64)
 _REFUSALS: Final[Mapping[str, str]] = {
     QueueFull.__name__: "queue_full",
+    UploadsFull.__name__: "uploads_full",
     NotReady.__name__: "not_ready",
     RequestTooLarge.__name__: "too_large",
 }
@@ -44,7 +45,7 @@ class ServerMetrics:
         )
         self._seconds = Histogram(
             "chexpert_stage_seconds",
-            "Seconds per request and stage; no shadows",
+            "Seconds per request and stage; no shadows, and as total only of answers: a refusal is fast",
             ("version", "stage"),
             buckets=_BUCKETS_S,
             registry=self._registry,
@@ -64,8 +65,14 @@ class ServerMetrics:
         )
         self._refused = Counter(
             "chexpert_refused_requests",
-            "Requests turned away before a model saw them: queue_full, not_ready or too_large; version empty: none yet",
+            "Requests turned away before a model saw them: queue_full, uploads_full, not_ready or too_large; "
+            "version empty: none yet",
             ("version", "reason"),
+            registry=self._registry,
+        )
+        self._upload = Gauge(
+            "chexpert_upload_bytes",
+            "Bytes of requests held until they are answered",
             registry=self._registry,
         )
         self._traffic = Gauge(
@@ -80,12 +87,13 @@ class ServerMetrics:
             registry=self._registry,
         )
 
-    def ended(self, version: str, outcome: Outcome, *, shadow: bool, seconds: float) -> None:
-        """Count one request."""
+    def ended(self, version: str, outcome: Outcome, *, shadow: bool, seconds: float | None) -> None:
+        """Count one request. `seconds`: how long its answer took; None: it was turned away."""
         self._requests.labels(version, str(shadow).lower(), str(outcome)).inc()
         if shadow or not version:
             return
-        self._seconds.labels(version, "total").observe(seconds)
+        if seconds is not None:
+            self._seconds.labels(version, "total").observe(seconds)
         if outcome not in {Outcome.OK, Outcome.REJECTED}:
             self._errors.labels(version).inc()
 
@@ -103,6 +111,10 @@ class ServerMetrics:
         gauge = self._in_flight.labels(version)
         with gauge.track_inprogress():
             yield
+
+    def holding(self, size: int) -> None:
+        """How many bytes of requests are held now."""
+        self._upload.set(size)
 
     def batches(self, version: str) -> Callable[[int], None]:
         """What takes the number of images of each run of one version; for its threads."""

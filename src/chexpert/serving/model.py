@@ -19,7 +19,8 @@ from chexpert.serving.errors import NotReady, QueueFull, RequestTimedOut
 from chexpert.serving.exchange import Exchange
 from chexpert.serving.fleet import Fleet
 from chexpert.serving.metrics import ServerMetrics
-from chexpert.serving.scoring import Query, Reply, Work, digests, outcome_of, start
+from chexpert.serving.reading import Asked
+from chexpert.serving.scoring import Query, Reply, Work, digests, outcome_of, start, undigested
 from chexpert.serving.settings import ServeSettings
 from chexpert.serving.versions import Version
 
@@ -65,7 +66,7 @@ class FleetModel(Model):
             {"name": "flag", "datatype": "BYTES", "shape": [-1]},
         ]
 
-    async def answer(self, request: InferRequest, exchange: Exchange) -> InferResponse:
+    async def answer(self, asked: Asked, exchange: Exchange) -> InferResponse:
         """Answer one request; `exchange` learns its version, and its stages.
 
         Not the SDK's `predict`, which tells its caller nothing of a request that failed.
@@ -75,49 +76,51 @@ class FleetModel(Model):
             RetryableError: No model, a full queue, or no answer in time.
             Exception: Whatever the version itself raised, or FaultyAnswer.
         """
-        arrived = perf_counter()
-        try:
-            query = wire.to_query(
-                request,
-                version=request.model_version or "",
-                fallback_id=exchange.request,
-                max_images=self._settings.max_images,
-            )
-            exchange.request, exchange.shadow, exchange.images = query.request, query.shadow, query.count
-            version = self._fleet.named(query.version) if query.version else self._fleet.choose()
-        except Exception as error:
-            self._metrics.ended("", outcome_of(error), shadow=False, seconds=perf_counter() - arrived)
-            raise
+        query = asked.query
+        version = self._fleet.named(query.version) if query.version else self._fleet.choose()
         exchange.version = version.name
-        try:
-            with self._metrics.in_flight(version.name):
-                done, outcome = await self._work(version, query, exchange, arrived)
-        except asyncio.CancelledError:  # a gRPC caller whose deadline passed
-            self._ended(version, query, Work(digests(query), None, None), Outcome.TIMEOUT, arrived)
-            raise
-        self._ended(version, query, done, outcome, arrived)
+        with self._metrics.in_flight(version.name):
+            # Since the version was chosen nothing was awaited, so that it cannot have been retired before this line.
+            done = await self._work(version, query, exchange)
         if done.reply is None:
             raise done.error or AssertionError
-        return _response(request, done.reply)
+        return _response(asked.request, done.reply)
 
-    def _ended(self, version: Version, query: Query, done: Work, outcome: Outcome, arrived: float) -> None:
-        seconds = perf_counter() - arrived
-        self._metrics.ended(version.name, outcome, shadow=query.shadow, seconds=seconds)
+    async def _work(self, version: Version, query: Query, exchange: Exchange) -> Work:
+        """Have the version work, for `timeout_s` at most; counted and logged by how that ended."""
+        begun, timeout_s = perf_counter(), self._settings.timeout_s
+        try:
+            done = await asyncio.wait_for(asyncio.wrap_future(start(version, query, exchange)), timeout_s)
+        except QueueFull as error:
+            done = Work(undigested(query), None, error)
+        except TimeoutError:
+            self._unheard(version, query, Outcome.TIMEOUT, begun)
+            raise RequestTimedOut(version.name, timeout_s) from None
+        except asyncio.CancelledError:
+            # The caller hung up, or its own deadline passed: the version is judged by `timeout_s`, not by that.
+            had_its_time = perf_counter() - begun >= timeout_s
+            self._unheard(version, query, Outcome.TIMEOUT if had_its_time else Outcome.REJECTED, begun)
+            raise
+        self._ended(version, query, done, begun)
+        return done
+
+    def _ended(self, version: Version, query: Query, done: Work, begun: float) -> None:
+        seconds, outcome = perf_counter() - begun, outcome_of(done.error)
+        is_answer = outcome is not Outcome.REJECTED and not isinstance(done.error, QueueFull)
+        self._metrics.ended(version.name, outcome, shadow=query.shadow, seconds=seconds if is_answer else None)
         self._record(_records(version.name, query, done, outcome, seconds * 1000.0))
 
-    async def _work(self, version: Version, query: Query, exchange: Exchange, arrived: float) -> tuple[Work, Outcome]:
-        # Since the version was chosen nothing was awaited, so that it cannot have been retired before this line.
-        try:
-            future = start(version, query, exchange)
-        except QueueFull as error:
-            return Work(await asyncio.to_thread(digests, query), None, error), Outcome.ERROR
-        try:
-            left = self._settings.timeout_s - (perf_counter() - arrived)
-            done = await asyncio.wait_for(asyncio.wrap_future(future), left)
-        except TimeoutError:
-            late = RequestTimedOut(version.name, self._settings.timeout_s)
-            return Work(await asyncio.to_thread(digests, query), None, late), Outcome.TIMEOUT
-        return done, outcome_of(done.error)
+    def _unheard(self, version: Version, query: Query, outcome: Outcome, begun: float) -> None:
+        """As `_ended`, of a request whose work goes on unheard. Its images are hashed elsewhere than on the loop."""
+        seconds = perf_counter() - begun
+        is_answer = outcome is Outcome.TIMEOUT
+        self._metrics.ended(version.name, outcome, shadow=query.shadow, seconds=seconds if is_answer else None)
+
+        def record() -> None:
+            done = Work(digests(query), None, None)
+            self._record(_records(version.name, query, done, outcome, seconds * 1000.0))
+
+        asyncio.get_running_loop().run_in_executor(None, record)
 
 
 def _records(version: str, query: Query, done: Work, outcome: Outcome, latency_ms: float) -> list[InferenceRecord]:

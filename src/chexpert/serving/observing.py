@@ -10,6 +10,7 @@ from uuid import uuid4
 from chexpert.serving.access_log import AccessLog
 from chexpert.serving.exchange import Exchange
 from chexpert.serving.metrics import ServerMetrics
+from chexpert.serving.scoring import outcome_of
 from chexpert.serving.tracing import Traces, open_traces
 
 __all__ = ["Observer"]
@@ -50,6 +51,12 @@ class Observer:
                 self._access_log.write(exchange)
             if self._traces is not None:
                 self._traces.export(exchange)
+
+    def failed(self, exchange: Exchange, error: Exception) -> None:
+        """Note why; an error of no version's is counted here, the others where the version was at work."""
+        exchange.error = type(error).__name__
+        if not exchange.version:
+            self._metrics.ended("", outcome_of(error), shadow=exchange.shadow, seconds=None)
 
     def close(self) -> None:
         """Write and send what waits."""

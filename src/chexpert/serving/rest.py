@@ -4,6 +4,7 @@ The SDK's own routes are not used: they parse bodies with pydantic (422 with `de
 right Content-Type), know no versions, and let any caller load and unload models.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -11,32 +12,44 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
+from kserve import InferRequest
 from kserve.errors import InvalidInput
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from chexpert.domain.errors import InputError, RetryableError
-from chexpert.domain.records import Outcome
 from chexpert.serving import wire
 from chexpert.serving.client import MODEL
 from chexpert.serving.dataplane import FleetDataPlane
-from chexpert.serving.errors import CompressedRequest, RequestTimedOut, RequestTooLarge, UnknownModel, UnknownVersion
+from chexpert.serving.errors import (
+    BodyTooSlow,
+    CallerGone,
+    CompressedRequest,
+    RequestTimedOut,
+    RequestTooLarge,
+    UnknownModel,
+    UnknownVersion,
+)
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.model import VERSION_HEADER
 from chexpert.serving.observing import Observer
 from chexpert.serving.settings import ServeSettings
 from chexpert.serving.tensors import HEADER_LENGTH
+from chexpert.serving.uploads import Take
 
 __all__ = ["create_app", "status_of"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _RETRY_AFTER: Final = {"retry-after": "1"}
-_TOLD_WITH: Final[Mapping[HTTPStatus, dict[str, str]]] = MappingProxyType(
+_CALLER_GONE: Final = 499
+"""nginx's code for a caller that left; it stands in the access log alone."""
+_TOLD_WITH: Final[Mapping[int, dict[str, str]]] = MappingProxyType(
     {
+        HTTPStatus.REQUEST_TIMEOUT: {"connection": "close"},
         HTTPStatus.SERVICE_UNAVAILABLE: _RETRY_AFTER,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"accept-encoding": "identity"},
     }
@@ -46,10 +59,12 @@ _TOLD_WITH: Final[Mapping[HTTPStatus, dict[str, str]]] = MappingProxyType(
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def status_of(error: Exception) -> HTTPStatus:
+def status_of(error: Exception) -> int:
     """Code of an error: 4xx where the caller must change the request, 503 where trying again may help."""
-    kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus], ...] = (
+    kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
         ((UnknownModel, UnknownVersion), HTTPStatus.NOT_FOUND),
+        (CallerGone, _CALLER_GONE),
+        (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT),
         (CompressedRequest, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
         (RequestTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         ((InputError, InvalidInput), HTTPStatus.BAD_REQUEST),
@@ -114,50 +129,62 @@ class _Endpoints:
         return self._readiness({"name": model, "ready": True})
 
     async def infer(self, request: Request) -> Response:
-        with self._observer.exchange(request.method, request.scope["route"].path, request.headers) as exchange:
+        following = self._observer.exchange(request.method, request.scope["route"].path, request.headers)
+        with following as exchange, self._plane.uploads.claim() as take:
             try:
-                response = await self._infer(request, exchange)
+                response = await self._infer(request, exchange, take)
             except Exception as error:  # noqa: BLE001 -- a model may raise anything; the version belongs to the answer
-                exchange.error = type(error).__name__
+                self._observer.failed(exchange, error)
                 response = _failure(error, exchange.version)
             if exchange.version:
                 response.headers[VERSION_HEADER] = exchange.version
             exchange.status, exchange.bytes_out = response.status_code, len(response.body)
         return response
 
-    async def _infer(self, request: Request, exchange: Exchange) -> Response:
+    async def _infer(self, request: Request, exchange: Exchange, take: Take) -> Response:
         model, version = _asked(request)
         self._plane.require(model, version)
-        try:
-            body = await self._body(request)
-            exchange.bytes_in = len(body)
-            asked = wire.decode_request(body, request.headers.get(HEADER_LENGTH))
-        except InputError:
-            self._metrics.ended("", Outcome.REJECTED, shadow=False, seconds=0.0)
-            raise
-        asked.model_version = version
+        parts = await self._body(request, exchange, take)
+
+        def parse() -> InferRequest:
+            parsed = wire.decode_request(b"".join(parts), request.headers.get(HEADER_LENGTH))
+            parsed.model_version = version
+            return parsed
+
+        asked = await self._plane.read(parse, exchange)
         answer = await self._plane.answer(asked, exchange)
         with exchange.stage(Stage.ENCODE):
-            content, header_length = wire.encode_response(answer, asked)
+            content, header_length = wire.encode_response(answer, asked.request)
         if header_length is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(header_length)}, media_type="application/octet-stream")
 
-    async def _body(self, request: Request) -> bytes:
-        limit = self._settings.max_request_bytes
+    async def _body(self, request: Request, exchange: Exchange, take: Take) -> list[bytes]:
+        """The body as it came. Room for it is taken before it is read, or by and by where its length is not told."""
+        limit, body_s = self._settings.max_request_bytes, self._settings.body_s
         encoding = request.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise CompressedRequest(encoding)
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            raise RequestTooLarge(int(announced), limit, "bytes")
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise RequestTooLarge(size, limit, "bytes")
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        length = request.headers.get("content-length")
+        announced = int(length) if length is not None else 0  # uvicorn answers 400 to what is no number
+        if announced > limit:
+            raise RequestTooLarge(announced, limit, "bytes")
+        take(announced)
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(body_s or None):
+                async for part in request.stream():
+                    exchange.bytes_in += len(part)
+                    if exchange.bytes_in > limit:
+                        raise RequestTooLarge(exchange.bytes_in, limit, "bytes")
+                    if length is None:
+                        take(len(part))
+                    parts.append(part)
+        except TimeoutError as error:
+            raise BodyTooSlow(exchange.bytes_in, body_s) from error
+        except ClientDisconnect as error:
+            raise CallerGone(exchange.bytes_in) from error
+        return parts
 
     def _readiness(self, answer: dict[str, Any]) -> Response:
         fleet = self._plane.fleet
@@ -193,5 +220,5 @@ def _asked(request: Request) -> tuple[str, str]:
     return request.path_params["model"], request.path_params.get("version", "")
 
 
-def _json(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+def _json(value: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(value), status, headers, media_type="application/json")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +23,7 @@ from chexpert.serving.errors import FaultyAnswer, refuse
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.versions import Version
 
-__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "start"]
+__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "start", "undigested"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Facts:
     """What the log keeps of one image."""
 
     sha256: str
+    """Empty: it was refused unread."""
     view: View = View.UNKNOWN
     statistics: tuple[float, ...] | None = None
     """As in domain.records.STATISTICS; None for pixels, whose grey levels are no longer the sender's."""
@@ -83,6 +85,11 @@ def digests(query: Query) -> list[Facts]:
     return [Facts(of_bytes(part)) for part in parts]
 
 
+def undigested(query: Query) -> list[Facts]:
+    """Facts of what was refused: a full server must not hash all that it turns away."""
+    return [Facts("")] * query.count
+
+
 def outcome_of(error: Exception | None) -> Outcome:
     """What the log says of it."""
     if error is None:
@@ -99,7 +106,8 @@ def start(version: Version, query: Query, exchange: Exchange) -> Future[Work]:
     a request back that waits; one that is worked on is worked on to the end, unheard.
     """
     version.admit()
-    job = _Job(version, query, exchange)
+    job = _Job(version, exchange, query)
+    job.done.add_done_callback(job.forget)
     version.executor.submit(job.prepare)
     return job.done
 
@@ -109,8 +117,9 @@ class _Job:
     """One request on its way; its place among the admitted is given back once nothing works on it any more."""
 
     version: Version
-    query: Query
     exchange: Exchange
+    query: Query | None
+    """None once nobody waits for the answer: a request given up must not hold its images until its turn."""
     done: Future[Work] = field(default_factory=Future)
     queued: float = field(default_factory=perf_counter)
     facts: Sequence[Facts] = ()
@@ -118,23 +127,28 @@ class _Job:
     def prepare(self) -> None:
         """In a worker: make pixels, have them wait for a run, and do the runs if nobody else does."""
         self.exchange.passed(Stage.QUEUE, self.queued)
-        if self.done.cancelled():
+        query = self.query
+        if query is None:
             self.version.release()
             return
         try:
-            self.facts = digests(self.query)
+            self.facts = digests(query)
             with self.exchange.stage(Stage.DECODE):
-                pixels, self.facts = _pixels(self.query, self.version, list(self.facts))
+                pixels, self.facts = _pixels(query, self.version, list(self.facts))
         except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is one failed request
             self._end(Work(self.facts, None, error))
             return
         self.queued = perf_counter()
         scored = self.version.batcher.enqueue(pixels)
         self.done.add_done_callback(lambda done: done.cancelled() and scored.cancel())
-        scored.add_done_callback(self._scored)
+        scored.add_done_callback(partial(self._scored, query.request, query.count))
         self.version.batcher.drain()
 
-    def _scored(self, scored: Future[Scored]) -> None:
+    def forget(self, _: Future[Work]) -> None:
+        """Let go of the request's bytes."""
+        self.query = None
+
+    def _scored(self, request: str, count: int, scored: Future[Scored]) -> None:
         if scored.cancelled():
             self.version.release()
             return
@@ -143,7 +157,7 @@ class _Job:
             self.exchange.passed(Stage.QUEUE, self.queued, run.started)
             self.exchange.passed(Stage.MODEL, run.started, run.ended)
             self.exchange.batch = run.batch
-            work = Work(self.facts, _reply(self.query, self.version, run.scores), None)
+            work = Work(self.facts, _reply(request, count, self.version, run.scores), None)
         except Exception as error:  # noqa: BLE001 -- whatever a model raises is one failed request of its version
             work = Work(self.facts, None, error)
         self._end(work)
@@ -170,9 +184,9 @@ def _pixels(query: Query, version: Version, facts: list[Facts]) -> tuple[NDArray
     return pixels, seen
 
 
-def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply:
-    if scores.shape != (query.count, len(OBSERVATIONS)):
-        msg = f"version {version.name} answered shape {scores.shape} for {query.count} images"
+def _reply(request: str, count: int, version: Version, scores: NDArray[np.float32]) -> Reply:
+    if scores.shape != (count, len(OBSERVATIONS)):
+        msg = f"version {version.name} answered shape {scores.shape} for {count} images"
         raise ValueError(msg)
     for outcome, wrong in (
         (Outcome.NOT_A_NUMBER, np.isnan(scores)),
@@ -184,7 +198,7 @@ def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply
     rows = scores.tolist()
     flags = (predictions.flag(row, version.operating_points) for row in rows)
     return Reply(
-        request=query.request,
+        request=request,
         version=version.name,
         scores=scores,
         priorities=tuple(predictions.priority(row) for row in rows),

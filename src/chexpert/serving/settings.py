@@ -78,9 +78,10 @@ class ServeSettings:
     """How often the served file is looked at."""
     retry_s: float = 5.0
     """After a failed change of the file, how soon the same file is tried again (its bundle may arrive later)."""
-    workers: int = 2
-    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile. A graph that takes its
-    images one by one (OpenVINO) gets at least one per CPU, each running it."""
+    workers: int = 0
+    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile. 0: one per CPU
+    (affinity mask and cgroup quota), but two at least, so that one decodes during a run. A graph that takes its images
+    one by one (OpenVINO) gets at least one per CPU, each running it."""
     threads: int = 0
     """Threads of one run of the graph; 0: as many as CPUs (affinity mask and cgroup quota)."""
     max_batch: int = 8
@@ -88,10 +89,20 @@ class ServeSettings:
     It costs memory, and never a waiting time. A graph whose scores move with the batch is not batched at all."""
     queue: int = 64
     """Requests of one version waiting or worked on; one more is answered 503. 64 at 20 requests/s is 3 s of waiting."""
+    body_s: float = 20.0
+    """How long a REST body may take to arrive before it is answered 408; 0: any time. 64 MiB then need 27 Mbit/s. With
+    `timeout_s` below the 60 s of KServe's route, and below `grace_s`: SIGTERM waits for a body on its way."""
     timeout_s: float = 30.0
-    """How long one request may take in all before it is answered 504. Below the 60 s of KServe's route."""
+    """How long a version may take for a request before it is answered 504: from when it got the request, so that a slow
+    upload is not its fault."""
     max_request_bytes: int = 64 * 2**20
     """A larger body is answered 413 before it is read. A 3,000 x 2,500 px DICOM of 16 bits has 15 MB."""
+    upload_bytes: int = 256 * 2**20
+    """Bytes of requests held at once, over all versions and both protocols; one more is answered 503, and over REST not
+    read. 0: no limit. A quarter of a pod's 1 GiB, and 17 DICOM of 15 MB: two cores decode for seconds at that."""
+    grpc_calls: int = 128
+    """gRPC calls under way at once, probes included; one more is RESOURCE_EXHAUSTED before its message is read. Twice
+    `queue`, so that of two versions each refuses by its own; 0: no limit."""
     max_images: int = 64
     """Images or pixel arrays in one request."""
     linger_s: float = 0.3

@@ -3,6 +3,7 @@
 Source: KServe documentation, "binary tensor data extension"; the same bytes are gRPC's `raw_input_contents`.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -57,7 +58,9 @@ def decode_fixed(tensor: str, datatype: str, shape: Sequence[int], raw: bytes | 
     if datatype not in _DTYPES:
         raise MalformedTensor(tensor, f"datatype {datatype} is not one of {', '.join(_DTYPES)}")
     dtype = _DTYPES[datatype]
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if any(side < 1 for side in shape):
+        raise MalformedTensor(tensor, f"shape {list(shape)} has a side below 1")
+    expected = math.prod(shape) * dtype.itemsize  # numpy's own product wraps around at 2**63
     if len(raw) != expected:
         raise MalformedTensor(tensor, f"shape {list(shape)} of {datatype} needs {expected} bytes, not {len(raw)}")
     array: NDArray[Any] = np.frombuffer(raw, dtype=dtype).reshape(shape)

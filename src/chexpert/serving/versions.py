@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexpert.bundle import sessions
+from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.errors import BrokenBundle
 from chexpert.bundle.store import Bundle, fetch
 from chexpert.domain.observations import Observation
@@ -21,10 +22,12 @@ from chexpert.serving.isvc import ServedVersion
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.settings import ServeSettings
 
-__all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle"]
+__all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle", "worker_count"]
 
 _KINDS: Final = frozenset({".onnx", ".parquet", ".json"})
 """What a served bundle may hold. Whatever else its card signs, a pickle above all, nobody here would read."""
+
+_DECODE_BESIDE_A_RUN: Final = 2
 
 
 class Scorer(Protocol):
@@ -64,6 +67,8 @@ class Version:
     free: BoundedSemaphore
     """Places left among those waiting or worked on."""
     queue: int
+    runtime: str
+    """What runs its graph, as its card says: onnxruntime or openvino."""
 
     @property
     def name(self) -> str:
@@ -106,10 +111,16 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
         spec=bundle.card.preprocess,
         operating_points=bundle.card.thresholds,
         batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name), scorer.lanes),
-        executor=ThreadPoolExecutor(max(settings.workers, scorer.lanes), thread_name_prefix=f"version-{served.name}"),
+        executor=ThreadPoolExecutor(worker_count(settings, scorer), thread_name_prefix=f"version-{served.name}"),
         free=BoundedSemaphore(settings.queue),
         queue=settings.queue,
+        runtime=bundle.card.variant.runtime,
     )
+
+
+def worker_count(settings: ServeSettings, scorer: Scorer) -> int:
+    """Threads of one version: as many as were asked for, else as CPUs, and never less than can run at once."""
+    return max(settings.workers or max(_DECODE_BESIDE_A_RUN, available_cpus()), scorer.lanes)
 
 
 def _resolve(uri: str, objects: str) -> str:

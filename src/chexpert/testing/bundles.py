@@ -22,6 +22,7 @@ __all__ = ["draw_pixels", "tiny"]
 _REGIONS: Final = 4
 """The graph sees the image as 4 x 4 mean grey levels."""
 _REFERENCE_ROWS: Final = 500
+_ABOVE_WHITE: Final = 2.0
 _OPSET: Final = 18
 _IR_VERSION: Final = 10
 
@@ -71,8 +72,7 @@ def _graph(size: int, rng: np.random.Generator, nan_above: float | None = None) 
         "middle": np.float32(0.5),
         "weights": rng.normal(0, 1.5, (_REGIONS * _REGIONS, labels)).astype(np.float32),
         "bias": rng.normal(-2, 0.5, labels).astype(np.float32),
-        "limit": np.float32(np.inf if nan_above is None else nan_above),
-        "nan": np.float32(np.nan),
+        "limit": np.float32(_ABOVE_WHITE if nan_above is None else nan_above),
         "axes": np.array([1], dtype=np.int64),
     }
     kernel = [size // _REGIONS] * 2
@@ -86,6 +86,9 @@ def _graph(size: int, rng: np.random.Generator, nan_above: float | None = None) 
         helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
         helper.make_node("ReduceMean", ["regions", "axes"], ["mean"], keepdims=1),
         helper.make_node("Greater", ["mean", "limit"], ["bright"]),
+        # The root of a negative number: a graph that holds NaN itself is not opened.
+        helper.make_node("Sub", ["limit", "mean"], ["left"]),
+        helper.make_node("Sqrt", ["left"], ["nan"]),
         helper.make_node("Where", ["bright", "nan", "probabilities"], [OUTPUT]),
     ]
     graph = helper.make_graph(
