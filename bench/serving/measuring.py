@@ -29,8 +29,8 @@ EQUAL: Final = 1e-4
 SAME_VARIANT: Final = 1e-5
 """Largest score difference of a reduced precision between a lone caller and callers together.
 
-Static int8 and OpenVINO's bf16 and int8 showed none, in batches of 2, 4 and 16 and from four threads (DenseNet-121 and
-ViT-S/16, 64 px, 2 threads). Dynamic int8 moves by up to 0.012 in a batch, so the server gives each image its own run.
+Static int8 and OpenVINO's bf16 and int8 showed none, in batches of 2, 4 and 16 and from four threads (DenseNet-121 of
+320 px, ViT-S/16 of 64 px). Dynamic int8 moves by up to 0.17 in a batch, so the server gives each image its own run.
 """
 CONCURRENCIES: Final = (1, 4)
 
