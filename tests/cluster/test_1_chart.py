@@ -2,11 +2,14 @@
 
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from playwright.sync_api import expect
 
+from cluster_harness import browser
 from cluster_harness.installing import SITE_PASSWORD, SITE_USER
 from cluster_harness.kube import until
 from cluster_harness.site import Site
@@ -35,6 +38,27 @@ def test_an_upload_through_the_gateway_is_listed(world: World, upload: bytes, fa
     with Site(world, "", "") as stranger:
         assert stranger.try_upload(upload, "stranger.png") == httpx.codes.UNAUTHORIZED
     facts.saw(1, "upload through the gateway", f"listed as {study}; without a login 401")
+
+
+def test_a_study_is_uploaded_in_the_web_page(world: World, upload: bytes, tmp_path: Path, facts: Facts) -> None:
+    """As a person does it, in Chromium: log in, choose a file, send it; the worklist has one study more."""
+    if reason := browser.missing():
+        facts.saw(1, "upload in the web page", f"not seen: {reason}")
+        pytest.skip(reason)
+    (tmp_path / "chest.png").write_bytes(upload)
+    with Site(world, SITE_USER, SITE_PASSWORD) as site:
+        before = site.listed()
+    with browser.logged_in(world, SITE_USER, SITE_PASSWORD) as page:
+        page.goto("/upload")
+        page.set_input_files("#files", tmp_path / "chest.png")
+        page.click("#send")
+        expect(page.locator("#summary")).to_have_text("1 of 1 files taken")
+        href = page.locator("#results a").get_attribute("href") or ""
+        page.goto("/")
+        expect(page.locator(f"tr[data-study='{href.rpartition('/')[2]}']")).to_be_visible()
+    with Site(world, SITE_USER, SITE_PASSWORD) as site:
+        assert site.listed() - before == {href.rpartition("/")[2]}
+    facts.saw(1, "upload in the web page, by Chromium through the gateway", "logged in, sent, on the worklist")
 
 
 def test_upgrade_and_rollback_keep_the_data(world: World, upload: bytes, facts: Facts) -> None:

@@ -37,6 +37,23 @@ def test_faulty_versions_answer_500_and_the_caller_learns_which(
         assert client.score_images([jpeg], version="v2")[0].version == "v2"
 
 
+def test_a_fault_that_is_on_from_the_start_hits_callers_and_not_the_start(
+    start: Callable[..., Any], isvc_text: Write, one: BundleRef, two: BundleRef, jpeg: bytes
+) -> None:
+    """Half of the answers fail from the first one on, and the version still becomes ready to fail them."""
+    arguments = ("-m", "chexpert.testing.faults", "errors", "--switch=/dev/null", "--version=v2", "--")
+    served = start(isvc_text(("v1", one), ("v2", two, 50)), program=arguments)
+    served.wait_weights({"v1": 50, "v2": 50})
+    failed = 0
+    with V2Client(served.http) as client:
+        for _ in range(4):
+            try:
+                client.score_images([jpeg], version="v2")
+            except PredictorFault:
+                failed += 1
+    assert failed == 2
+
+
 def test_a_slow_canary_does_not_slow_the_stable(
     start: Callable[..., Any], isvc_text: Write, one: BundleRef, two: BundleRef, jpeg: bytes
 ) -> None:

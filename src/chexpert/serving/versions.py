@@ -102,10 +102,10 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
             served.storage_uri, f"it holds {', '.join(others)}, where {', '.join(sorted(_KINDS))} may be"
         )
     scorer = open_session(served.name, bundle, settings.threads)
-    scorer.warm()
     max_batch = settings.max_batch
     if scorer.lanes == 1:  # with several no two requests share a run
         max_batch = batch_limit(served.name, scorer.run, bundle.card.preprocess.size, max_batch)
+    scorer.warm()  # last: all runs after it are callers'
     return Version(
         served=served,
         spec=bundle.card.preprocess,

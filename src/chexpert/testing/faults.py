@@ -44,7 +44,7 @@ class Fault:
 
     kind: FaultKind
     switch: Path
-    """The fault is on while this file exists."""
+    """The fault is on while this file exists, for callers: a version that could not open would never get any."""
     version: str = ""
     """Name of the faulty version; empty: every one but the first that the process opens, its stable."""
     delay_ms: float = 400.0
@@ -59,6 +59,8 @@ class FaultyScorer:
 
     scorer: Scorer
     fault: Fault
+    _open: bool = False
+    """Since `warm`, the last of what happens before callers come."""
     _due: float = 0.0
     _lock: Lock = field(default_factory=Lock)
 
@@ -69,7 +71,7 @@ class FaultyScorer:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """As the session's `run`, late or not at all while the switch is on."""
-        if self.fault.switch.exists():
+        if self._open and self.fault.switch.exists():
             if self.fault.kind is FaultKind.SLOW:
                 sleep(self.fault.delay_ms / 1000.0)
             elif self._is_due():
@@ -80,6 +82,7 @@ class FaultyScorer:
     def warm(self) -> None:
         """As the session's."""
         self.scorer.warm()
+        self._open = True
 
     def _is_due(self) -> bool:
         with self._lock:
