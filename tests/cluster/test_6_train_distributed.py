@@ -25,11 +25,12 @@ def test_two_pods_train_as_one_process_does_and_a_killed_pod_resumes(world: Worl
     facts.saw(6, "validation loss of one pod, of two", f"{alone:.6f}, {together:.6f}")
     assert math.isclose(alone, together, rel_tol=TOLERANCE)
 
+    unfinished = f"{world.variables['CHEXPERT_OBJECTS']}/models/unfinished"
+    before = set(objects.find(unfinished, ".ckpt"))  # of runs that other tests have killed
     run = _submit(world, data, nodes=2)
     namespace = world.namespaces["platform"]
     selector = f"batch.kubernetes.io/job-name={run},batch.kubernetes.io/job-completion-index=1"
-    unfinished = f"{world.variables['CHEXPERT_OBJECTS']}/models/unfinished"
-    until("a checkpoint", 240, lambda: objects.find(unfinished, ".ckpt"), every=0.5)
+    until("a checkpoint", 240, lambda: set(objects.find(unfinished, ".ckpt")) - before, every=0.5)
     killed = world.kube.pods(namespace, selector)[0]["metadata"]["name"]
     world.kube.kubectl("delete", "pod", killed, "-n", namespace, "--grace-period=0", "--force")
     watched = world.watch(run, seconds=600)
