@@ -28,7 +28,7 @@ ASKED: Final = 16
 """Different images in the requests."""
 FP32: Final = "fp32"
 
-_LAYOUT: Final = 6
+_LAYOUT: Final = 7
 """Raised when what is built here changes."""
 _SHAPING: Final = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino")
 

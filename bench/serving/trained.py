@@ -5,17 +5,17 @@ Random weights would not do: what their reduced variants lose says nothing, and 
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-
-from bench._saving import processor
 
 from chexpert.data.manifest import Manifest
 from chexpert.data.phantoms import PhantomSettings, generate
 from chexpert.data.shards import Shards
 from chexpert.domain.places import Places
 from chexpert.networks.settings import NetworkSettings
+from chexpert.networks.store import WEIGHTS
 from chexpert.pipeline.catalogue import STEPS
 from chexpert.pipeline.step import StepContext
 from chexpert.pipeline.steps import evaluate, ingest
@@ -29,26 +29,29 @@ PHANTOMS: Final = PhantomSettings(train_patients=420, valid_patients=160, size=3
 JUDGED: Final = 250
 """Evaluation images on which the gate compares the variants: with fewer, one other flag is more than the 0.5 % it
 allows."""
-# Half of the time of 32 bits where the processor computes in it, and several times as long where it does not.
-_PRECISION: Final = "bf16-mixed" if "avx512_bf16" in processor() else "32-true"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One network, its image size in pixels, and how it is trained."""
+    """One network, and how it is trained."""
 
     network: str
-    size: int
-    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    stages: Sequence[tuple[int, int]]
+    """Image size in pixels and epochs; each goes on with the weights of the one before. The last size is served."""
+    settings: TrainingSettings
+
+    @property
+    def size(self) -> int:
+        """Of the images that are served, pixels."""
+        return self.stages[-1][0]
 
 
+# Small images first: a step at 320 px takes 25 times as long as one at 64. From random weights, so at ten times the
+# recipe's own rate, which is for pretrained ones.
 LARGE: Final = Recipe(
-    "densenet121",
-    320,
-    # From random weights: the recipe's own rate is for pretrained ones.
-    replace(recipe("densenet121"), epochs=6, batch=16, learning_rate=1e-3, precision=_PRECISION, threads=0),
+    "densenet121", ((64, 10), (160, 2), (320, 1)), replace(recipe("densenet121"), batch=16, learning_rate=1e-3)
 )
-SMALL: Final = Recipe("small-cnn", 64, replace(recipe("small-cnn"), epochs=2))
+SMALL: Final = Recipe("small-cnn", ((64, 2),), recipe("small-cnn"))
 
 
 def trained(root: Path, wanted: Recipe) -> Evaluated:
@@ -66,10 +69,15 @@ def trained(root: Path, wanted: Recipe) -> Evaluated:
     def context(step: str, **parameters: str) -> StepContext:
         return StepContext(step, STEPS[step].resolve(parameters), folder, folder, places, "bench")
 
-    ingest.run(context("ingest", source=str(phantoms), size=str(wanted.size)))
-    manifest = Manifest.read(str(folder / "manifest"))
-    shards = Shards.open(json.loads((folder / "shards").read_text())["uri"])
-    (folder / "model-cnn").write_text(json.dumps(_fitted(manifest, shards, wanted, places)))
+    weights = ""
+    for size, epochs in wanted.stages:
+        ingest.run(context("ingest", source=str(phantoms), size=str(size)))
+        manifest = Manifest.read(str(folder / "manifest"))
+        shards = Shards.open(json.loads((folder / "shards").read_text())["uri"])
+        network = NetworkSettings(wanted.network, image_size=size, weights=weights)
+        facts = _fitted(manifest, shards, replace(wanted.settings, epochs=epochs), network, places)
+        weights = str(Path(facts["uri"]) / WEIGHTS)
+        (folder / "model-cnn").write_text(json.dumps(facts))
     evaluate.run(context("evaluate", profile="phantom"))
     evaluation = json.loads((folder / "evaluation").read_text())
     shutil.copytree(evaluation["model"]["uri"], folder / "network", dirs_exist_ok=True)
@@ -77,13 +85,14 @@ def trained(root: Path, wanted: Recipe) -> Evaluated:
     return Evaluated(evaluation, manifest, shards, JUDGED)
 
 
-def _fitted(manifest: Manifest, shards: Shards, wanted: Recipe, places: Places) -> dict[str, Any]:
+def _fitted(
+    manifest: Manifest, shards: Shards, settings: TrainingSettings, network: NetworkSettings, places: Places
+) -> dict[str, Any]:
     """As the step `train` hands it on."""
-    network = NetworkSettings(wanted.network, image_size=wanted.size)
-    with Tracker(places.tracking).run(experiment="training", name=f"bench/{wanted.network}", tags={}) as run:
-        model = fit(manifest, shards, wanted.settings, network, output_uri=places.object("models"), tracker=run)
+    with Tracker(places.tracking).run(experiment="training", name=f"bench/{network.name}", tags={}) as run:
+        model = fit(manifest, shards, settings, network, output_uri=places.object("models"), tracker=run)
         run_id = run.run_id
-    return {"uri": model.uri, "digest": model.digest, "network": wanted.network, "run_id": run_id}
+    return {"uri": model.uri, "digest": model.digest, "network": network.name, "run_id": run_id}
 
 
 def described(evaluated: Evaluated) -> dict[str, Any]:

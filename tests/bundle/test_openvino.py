@@ -39,7 +39,7 @@ def test_each_thread_is_a_lane(bundle: Bundle) -> None:
 
 def test_an_unknown_precision_is_refused(bundle: Bundle) -> None:
     """A card that asks for a precision nobody computes in is broken, and the error names those that are there."""
-    with pytest.raises(BrokenBundle, match="float32, bfloat16, int8, not float8"):
+    with pytest.raises(BrokenBundle, match="float32, float16, bfloat16, int8, not float8"):
         opened(bundle, "float8")
 
 

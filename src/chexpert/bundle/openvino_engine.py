@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the same ONNX file, in bf16 where the processor has it, or in the file's own int8."""
+"""OpenVINO on the CPU: the same ONNX file, in fp16 or bf16 where the processor has them, or in the file's own int8."""
 
 import sys
 from collections import deque
@@ -23,7 +23,12 @@ _RUNTIME: Final = "OpenVINO"
 _IMPORT = Lock()
 # Precision of the card: what the processor must have, and what OpenVINO computes in between the int8 parts.
 _PRECISIONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {"float32": ("FP32", "f32"), "bfloat16": ("BF16", "bf16"), "int8": ("INT8", "f32")},
+    {
+        "float32": ("FP32", "f32"),
+        "float16": ("FP16", "f16"),
+        "bfloat16": ("BF16", "bf16"),
+        "int8": ("INT8", "f32"),
+    },
 )
 
 

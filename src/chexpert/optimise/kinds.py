@@ -30,6 +30,8 @@ _ALL: Final = (
     Kind(FP32, FP32, ONNXRUNTIME, "float32"),
     Kind(DYNAMIC_INT8, DYNAMIC_INT8, ONNXRUNTIME, "int8"),
     Kind(STATIC_INT8, STATIC_INT8, ONNXRUNTIME, "int8"),
+    Kind("openvino-fp32", FP32, OPENVINO, "float32"),
+    Kind("openvino-fp16", FP32, OPENVINO, "float16"),
     Kind("openvino-bf16", FP32, OPENVINO, "bfloat16"),
     Kind("openvino-int8", STATIC_INT8, OPENVINO, "int8"),
 )
