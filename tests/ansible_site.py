@@ -112,7 +112,7 @@ def _inventory(folder: Path, bridge: Bridge) -> dict[str, Any]:
     return inventory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One control-plane node with a blank volume, a worker with somebody else's, a worker with none."""
     if not os.environ.get("ANSIBLE_TESTS"):

@@ -1,6 +1,5 @@
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,13 +84,11 @@ def cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def kubectl(site: Site, arguments: str, *, given: str = "") -> str:
-    piped = f"printf %s {json.dumps(given)} | " if given else ""
     control = site.nodes["control-tests"]
     if given:
-        Path(control.folder / "root/tmp/given.yaml").write_text(given)
-        piped = ""
-        arguments = f"{arguments} -f /tmp/given.yaml"
-    return control.run(f"{piped}kubectl --kubeconfig /etc/kubernetes/admin.conf {arguments}", limit_s=200).stdout
+        (control.folder / "root/root/given.yaml").write_text(given)  # not in /tmp, where the node has a tmpfs
+        arguments = f"{arguments} -f /root/given.yaml"
+    return control.run(f"kubectl --kubeconfig /etc/kubernetes/admin.conf {arguments}", limit_s=200).stdout
 
 
 def items(site: Site, what: str) -> list[dict[str, Any]]:
