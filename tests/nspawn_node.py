@@ -263,6 +263,8 @@ class Node:
         if self.process:
             self.process.wait(timeout=20)
             self.process = None
+        # The network of a node can outlive its processes for minutes; the next start would find the cable's name taken.
+        _succeeds("ip", "link", "delete", f"vb-{self.name}")
 
     def left_over(self) -> set[int]:
         """Processes that still run in the node's control groups."""

@@ -86,8 +86,8 @@ def cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
 def kubectl(site: Site, arguments: str, *, given: str = "") -> str:
     control = site.nodes["control-tests"]
     if given:
-        (control.folder / "root/root/given.yaml").write_text(given)  # not in /tmp, where the node has a tmpfs
-        arguments = f"{arguments} -f /root/given.yaml"
+        (control.folder / "root/srv/given.yaml").write_text(given)  # not in /tmp, where the node has a tmpfs
+        arguments = f"{arguments} -f /srv/given.yaml"
     return control.run(f"kubectl --kubeconfig /etc/kubernetes/admin.conf {arguments}", limit_s=200).stdout
 
 
