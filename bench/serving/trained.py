@@ -26,7 +26,7 @@ from chexpert.training.settings import TrainingSettings, recipe
 
 PHANTOMS: Final = PhantomSettings(train_patients=420, valid_patients=160, size=320, seed=5, noise=0.0)
 """Some 750 and 290 images, exactly labelled: what a network may learn of them in minutes."""
-JUDGED: Final = 250
+JUDGED: Final = 200
 """Evaluation images on which the gate compares the variants: with fewer, one other flag is more than the 0.5 % it
 allows."""
 
@@ -36,8 +36,9 @@ class Recipe:
     """One network, and how it is trained."""
 
     network: str
-    stages: Sequence[tuple[int, int]]
-    """Image size in pixels and epochs; each goes on with the weights of the one before. The last size is served."""
+    stages: Sequence[tuple[int, int, int]]
+    """Image size in pixels, epochs, and images at most (0: all); each goes on with the weights of the one before. The
+    last size is served."""
     settings: TrainingSettings
 
     @property
@@ -49,9 +50,9 @@ class Recipe:
 # Small images first: a step at 320 px takes 25 times as long as one at 64. From random weights, so at ten times the
 # recipe's own rate, which is for pretrained ones.
 LARGE: Final = Recipe(
-    "densenet121", ((64, 10), (160, 2), (320, 1)), replace(recipe("densenet121"), batch=16, learning_rate=1e-3)
+    "densenet121", ((64, 6, 0), (320, 1, 240)), replace(recipe("densenet121"), batch=16, learning_rate=1e-3)
 )
-SMALL: Final = Recipe("small-cnn", ((64, 2),), recipe("small-cnn"))
+SMALL: Final = Recipe("small-cnn", ((64, 2, 0),), recipe("small-cnn"))
 
 
 def trained(root: Path, wanted: Recipe) -> Evaluated:
@@ -70,8 +71,8 @@ def trained(root: Path, wanted: Recipe) -> Evaluated:
         return StepContext(step, STEPS[step].resolve(parameters), folder, folder, places, "bench")
 
     weights = ""
-    for size, epochs in wanted.stages:
-        ingest.run(context("ingest", source=str(phantoms), size=str(size)))
+    for size, epochs, limit in wanted.stages:
+        ingest.run(context("ingest", source=str(phantoms), size=str(size), limit=str(limit)))
         manifest = Manifest.read(str(folder / "manifest"))
         shards = Shards.open(json.loads((folder / "shards").read_text())["uri"])
         network = NetworkSettings(wanted.network, image_size=size, weights=weights)
