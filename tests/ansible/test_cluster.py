@@ -1,4 +1,5 @@
 import json
+import shlex
 import time
 from typing import Any
 
@@ -96,23 +97,27 @@ def items(site: Site, what: str) -> list[dict[str, Any]]:
     return found
 
 
-def answers(site: Site, asking: str, address: str) -> str:
-    """What a pod of that node is told; asked again for half a minute, as routes and rules are written behind it."""
-    ends = time.monotonic() + 30
+def answers(site: Site, asking: str, host: str, port: int) -> str:
+    """What a pod of that node is told; asked again for a minute, as routes and rules are written behind it."""
+    # nc, as the wget of Debian's busybox-static (1.35.0-4+deb12u1+b1) ends with a segmentation fault.
+    asked = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 3 {host} {port} | busybox tail -n 1"
+    ends = time.monotonic() + 60
     while True:
         try:
-            return kubectl(site, f"exec on-{asking} -- busybox wget -T 3 -q -O - http://{address}").strip()
+            if told := kubectl(site, f"exec on-{asking} -- /bin/sh -c {shlex.quote(asked)}").strip():
+                return told
         except RuntimeError:
             if time.monotonic() > ends:
                 raise
-            time.sleep(1)
+        assert time.monotonic() < ends, f"on-{asking} is told nothing by {host}:{port}"
+        time.sleep(1)
 
 
 def everybody_answers(site: Site) -> None:
     addresses = {pod["metadata"]["name"].removeprefix("on-"): pod["status"]["podIP"] for pod in items(site, "pods")}
     assert set(addresses) == HOSTS
     for asking in HOSTS:
-        assert {node: answers(site, asking, f"{address}:8080") for node, address in addresses.items()} == {
+        assert {node: answers(site, asking, address, 8080) for node, address in addresses.items()} == {
             node: node for node in HOSTS
         }
 
@@ -141,7 +146,7 @@ def test_a_pod_on_each_node_answers_the_others(cluster: Site) -> None:
     kubectl(cluster, "wait --for=condition=Ready pod -l app=answering --timeout=120s")
     kubectl(cluster, "-n kube-system rollout status deployment/coredns --timeout=120s")
     everybody_answers(cluster)
-    assert answers(cluster, "worker2-tests", "answering.default.svc.cluster.local") in HOSTS
+    assert answers(cluster, "worker2-tests", "answering.default.svc.cluster.local", 80) in HOSTS
 
 
 def test_the_platforms_claim_finds_the_volume(cluster: Site) -> None:
