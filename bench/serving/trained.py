@@ -14,6 +14,7 @@ from chexpert.data.manifest import Manifest
 from chexpert.data.phantoms import PhantomSettings, generate
 from chexpert.data.shards import Shards
 from chexpert.domain.places import Places
+from chexpert.gitops.repository import seed
 from chexpert.networks.settings import NetworkSettings
 from chexpert.networks.store import WEIGHTS
 from chexpert.pipeline.catalogue import STEPS
@@ -65,33 +66,38 @@ def trained(root: Path, wanted: Recipe) -> Evaluated:
         generate(phantoms, PHANTOMS)
         (phantoms / "finished").touch()
     folder.mkdir(parents=True, exist_ok=True)
-    places = Places(objects=str(root / "objects"), tracking=f"sqlite:///{root}/mlflow.db")
+    seed(root / "gitops.git", Path("kserve"))  # evaluate asks it for the incumbent: there is none
+    places = Places(
+        objects=str(root / "objects"), tracking=f"sqlite:///{root}/mlflow.db", gitops=str(root / "gitops.git")
+    )
 
     def context(step: str, **parameters: str) -> StepContext:
         return StepContext(step, STEPS[step].resolve(parameters), folder, folder, places, "bench")
 
-    weights = ""
-    for size, epochs, limit in wanted.stages:
-        ingest.run(context("ingest", source=str(phantoms), size=str(size), limit=str(limit)))
-        manifest = Manifest.read(str(folder / "manifest"))
-        shards = Shards.open(json.loads((folder / "shards").read_text())["uri"])
-        network = NetworkSettings(wanted.network, image_size=size, weights=weights)
-        facts = _fitted(manifest, shards, replace(wanted.settings, epochs=epochs), network, places)
-        weights = str(Path(facts["uri"]) / WEIGHTS)
+    if not (folder / "model-cnn").exists():
+        weights = ""
+        for size, epochs, limit in wanted.stages:
+            ingest.run(context("ingest", source=str(phantoms), size=str(size), limit=str(limit)))
+            network = NetworkSettings(wanted.network, image_size=size, weights=weights)
+            facts = _fitted(folder, replace(wanted.settings, epochs=epochs), network, places)
+            weights = str(Path(facts["uri"]) / WEIGHTS)
         (folder / "model-cnn").write_text(json.dumps(facts))
     evaluate.run(context("evaluate", profile="phantom"))
     evaluation = json.loads((folder / "evaluation").read_text())
     shutil.copytree(evaluation["model"]["uri"], folder / "network", dirs_exist_ok=True)
     (folder / "network" / "calibration.json").write_text(json.dumps(evaluation["calibration"]))
-    return Evaluated(evaluation, manifest, shards, JUDGED)
+    return Evaluated(evaluation, *_data(folder), JUDGED)
 
 
-def _fitted(
-    manifest: Manifest, shards: Shards, settings: TrainingSettings, network: NetworkSettings, places: Places
-) -> dict[str, Any]:
+def _data(folder: Path) -> tuple[Manifest, Shards]:
+    """As the step `ingest` left them."""
+    return Manifest.read(str(folder / "manifest")), Shards.open(json.loads((folder / "shards").read_text())["uri"])
+
+
+def _fitted(folder: Path, settings: TrainingSettings, network: NetworkSettings, places: Places) -> dict[str, Any]:
     """As the step `train` hands it on."""
     with Tracker(places.tracking).run(experiment="training", name=f"bench/{network.name}", tags={}) as run:
-        model = fit(manifest, shards, settings, network, output_uri=places.object("models"), tracker=run)
+        model = fit(*_data(folder), settings, network, output_uri=places.object("models"), tracker=run)
         run_id = run.run_id
     return {"uri": model.uri, "digest": model.digest, "network": network.name, "run_id": run_id}
 
