@@ -170,12 +170,13 @@ clean: ## remove what runs and tools left behind; the environment stays
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The site's pages are tested in Debian's Chromium and its tables on Debian's PostgreSQL. Not there and not to be had:
-# those tests say so and are skipped. Of PostgreSQL only the programs are wanted: no server is to start by itself.
+# The site's pages are tested in Debian's Chromium, its tables on Debian's PostgreSQL, backups with rclone. Not there and not
+# to be had: those tests say so and are skipped. Of PostgreSQL only the programs are wanted: no server is to start by itself.
 programs:
 	@missing=; \
 	command -v chromium >/dev/null || missing="chromium fonts-dejavu-core"; \
 	{ command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v rclone >/dev/null || missing="$$missing rclone"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		mkdir -p /etc/postgresql-common; \
