@@ -28,8 +28,8 @@ from chexpert.training.settings import TrainingSettings, recipe
 PHANTOMS: Final = PhantomSettings(train_patients=420, valid_patients=160, size=320, seed=5, noise=0.0)
 """800 and 180 images, exactly labelled: what a network may learn of them in minutes."""
 JUDGED: Final = 200
-"""Evaluation images on which the gate compares the variants, at most. Of 180 one other flag is 0.56 %, more than the 0.5 %
-that it allows."""
+"""Evaluation images on which the gate compares the variants, at most. Of 180 one other flag is 0.56 %, more than the
+0.5 % that it allows."""
 
 
 @dataclass(frozen=True, slots=True)
