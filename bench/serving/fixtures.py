@@ -4,6 +4,7 @@ Built once under var/bench/serving, and anew when a version that shapes them cha
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -80,7 +81,10 @@ def fixtures(root: Path) -> Fixtures:
     stamp = {"layout": _LAYOUT, "optimise": _sources(), **{package: version(package) for package in _SHAPING}}
     root = root.resolve()  # servers take a relative folder for one among their objects
     index = root / "index.json"
-    if not index.exists() or json.loads(index.read_text())["stamp"] != stamp:
+    built = json.loads(index.read_text())["stamp"] if index.exists() else None
+    if built != stamp:
+        if built is not None:  # of other versions, its network too; a build that was broken off is gone on with
+            shutil.rmtree(root)
         print(f"building fixtures in {root}: takes minutes, once")
         _write_index(index, stamp, *_build(root))
     facts = json.loads(index.read_text())
