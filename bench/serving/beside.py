@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench.serving.fixtures import SMALL, Fixtures, Served
+from bench.serving.fixtures import SMALL_SIZE, Fixtures, Served
 from bench.serving.measuring import Turns, import_seconds
 from bench.serving.processes import running
 from bench.serving.table import Row, Target, of_values, percentile
@@ -59,7 +59,7 @@ class Beside:
         """
         few, many = int(FEW * share), int(MANY * share)
         self.say(f"memory over {many} requests")
-        pixels = self.fixtures.pixels(SMALL)
+        pixels = self.fixtures.pixels(SMALL_SIZE)
         way = next(one for one in product_ways(pixels, self.fixtures.jpegs()) if one.name == OURS_REST)
         server = product(self.fixtures.small, self.fixtures.root / "objects", name="memory")
         with running(server, self.fixtures.root / "logs") as up:

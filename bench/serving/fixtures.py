@@ -1,6 +1,7 @@
 """What is served and what is asked: bundles of every variant, the network for torch, pixels and JPEGs.
 
-Built once under var/bench/serving, and anew when a version that shapes them changes.
+Built once under var/bench/serving. Networks are trained anew when what trains them changes, variants when what exports
+and judges them does.
 """
 
 import json
@@ -20,18 +21,22 @@ import chexpert
 from chexpert.data.phantoms import draw
 from chexpert.domain.digests import of_bytes
 
+NETWORK: Final = "densenet121"
+"""The large network, which the ratios are about."""
 SIZE: Final = 320
-"""Side of the large network's image, pixels."""
-SMALL: Final = 64
+"""Side of its image, pixels."""
+SMALL_NETWORK: Final = "small-cnn"
+SMALL_SIZE: Final = 64
 """Side of the small network's image, pixels."""
 JPEG_SIDE: Final = 1024
 ASKED: Final = 16
 """Different images in the requests."""
 FP32: Final = "fp32"
 
-_LAYOUT: Final = 7
+_LAYOUT: Final = 8
 """Raised when what is built here changes."""
-_SHAPING: Final = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino")
+_TRAINING: Final = ("data", "evaluation", "imaging", "networks", "training")
+"""Parts of the product that decide what a network learns, and how it is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Fixtures:
     @property
     def network(self) -> Path:
         """Folder of the network for torch, with calibration.json in it."""
-        return self.root / "trained" / "densenet121" / "network"
+        return self.root / "trained" / NETWORK / "network"
 
     def pixels(self, size: int = SIZE) -> NDArray[np.uint8]:
         """Images that are asked about, uint8 (ASKED, 1, size, size)."""
@@ -78,35 +83,51 @@ class Fixtures:
 
 def fixtures(root: Path) -> Fixtures:
     """Build them, or reuse what lies there and is of these versions."""
-    stamp = {"layout": _LAYOUT, "optimise": _sources(), **{package: version(package) for package in _SHAPING}}
     root = root.resolve()  # servers take a relative folder for one among their objects
+    root.mkdir(parents=True, exist_ok=True)
+    training = {"layout": _LAYOUT, "sources": _digest(*_TRAINING), **_versions("torch", "timm")}
+    stamp = {**training, "optimise": _digest("optimise"), **_versions("onnx", "onnxscript", "onnxruntime", "openvino")}
+    _clear_unless(root, "trained.json", training, keep=())
+    _clear_unless(root, "variants.json", stamp, keep=("trained", "trained.json"))
     index = root / "index.json"
-    built = json.loads(index.read_text())["stamp"] if index.exists() else None
-    if built != stamp:
-        if built is not None:  # of other versions, its network too; a build that was broken off is gone on with
-            shutil.rmtree(root)
+    if not index.exists():
         print(f"building fixtures in {root}: takes minutes, once")
-        _write_index(index, stamp, *_build(root))
+        _write_index(index, *_build(root))
     facts = json.loads(index.read_text())
     return Fixtures(root, {one["name"]: _served(root, one) for one in facts["variants"]}, _served(root, facts["small"]))
 
 
-def _sources() -> str:
-    """Digest of the package that exports and judges: another set of variants is another set of fixtures."""
-    folder = Path(chexpert.__path__[0]) / "optimise"
-    return of_bytes(b"".join(file.read_bytes() for file in sorted(folder.glob("*.py"))))
+def _versions(*packages: str) -> dict[str, str]:
+    return {package: version(package) for package in packages}
+
+
+def _digest(*packages: str) -> str:
+    """Of the sources of these parts of the product."""
+    source = Path(chexpert.__path__[0])
+    files = sorted(file for package in packages for file in (source / package).rglob("*.py"))
+    return of_bytes(b"".join(file.read_bytes() for file in files))
+
+
+def _clear_unless(root: Path, name: str, stamp: Mapping[str, str | int], *, keep: Sequence[str]) -> None:
+    """Remove what was built under another stamp; a build that was broken off is gone on with."""
+    file = root / name
+    if file.exists() and json.loads(file.read_text()) != stamp:
+        for path in root.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    file.write_text(json.dumps(stamp, indent=2))
 
 
 def _served(root: Path, fields: dict[str, Any]) -> Served:
     return Served(**{**fields, "folder": root / fields["folder"]})
 
 
-def _write_index(index: Path, stamp: Mapping[str, Any], variants: Sequence[Served], small: Served) -> None:
+def _write_index(index: Path, variants: Sequence[Served], small: Served) -> None:
     plain = [
         {**{f: getattr(one, f) for f in Served.__slots__}, "folder": str(one.folder.relative_to(index.parent))}
         for one in (*variants, small)
     ]
-    index.write_text(json.dumps({"stamp": stamp, "variants": plain[:-1], "small": plain[-1]}, indent=2))
+    index.write_text(json.dumps({"variants": plain[:-1], "small": plain[-1]}, indent=2))
 
 
 def _build(root: Path) -> tuple[list[Served], Served]:
@@ -114,7 +135,6 @@ def _build(root: Path) -> tuple[list[Served], Served]:
 
     from chexpert.optimise.settings import VariantSettings  # noqa: PLC0415 -- as above
 
-    root.mkdir(parents=True, exist_ok=True)
     _write_jpegs(root / "jpeg", np.random.default_rng(5))
     settings = VariantSettings(latency_runs=20, batches=(1, 4), throughput_runs=2, rounds=200)
     made = []
@@ -127,7 +147,7 @@ def _build(root: Path) -> tuple[list[Served], Served]:
         graphs.mkdir(parents=True, exist_ok=True)
         comparison = evaluated.compare(graphs, replace(settings, variants=variants))
         made.append([_bundle(root, evaluated, row) for row in comparison.rows if not row.unavailable])
-    return made[0], replace(made[1][0], name="small-cnn")
+    return made[0], replace(made[1][0], name=SMALL_NETWORK)
 
 
 def _bundle(root: Path, evaluated: Any, row: Any) -> Served:

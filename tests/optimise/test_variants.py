@@ -62,7 +62,7 @@ def _row(comparison: VariantComparison, name: str) -> VariantRow:
 
 
 def test_every_variant_is_served_or_told_why_not(comparison: VariantComparison) -> None:
-    """All five are listed, one is served, and each other one has its reason in the verdict."""
+    """All are listed, one is served, and each other one has its reason in the verdict."""
     assert [row.name for row in comparison.rows] == list(KINDS)
     assert comparison.chosen is not None
     lost = [row for row in comparison.rows if row is not comparison.chosen]

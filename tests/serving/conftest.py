@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from chexpert.bundle.store import BundleRef
 from chexpert.serving.client import V2Client
+from chexpert.serving.inference_log import table_to_columns
 from chexpert.testing import bundles
 
 START_S = 60.0
@@ -70,6 +74,22 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+    def stop_under(self, callers: int, ask: Callable[[], None]) -> int:
+        """SIGTERM a second after so many threads began to `ask`, which returns once nobody answers; the exit code."""
+        threads = [threading.Thread(target=ask) for _ in range(callers)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        code = self.stop()
+        for thread in threads:
+            thread.join()
+        return code
+
+    def logged(self, version: str) -> dict[str, Any]:
+        """Columns of the inference log of a version."""
+        parts = [str(part) for part in (self.objects / "log").glob(f"*/{version}/*.parquet")]
+        return table_to_columns(pq.read_table(parts))
 
     def wait(self, reached: Callable[[V2Client], bool], what: str) -> None:
         """Until `reached`; fails with the server's own words."""

@@ -4,20 +4,17 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 
 from chexpert.bundle.store import BundleRef
 from chexpert.domain.digests import of_bytes
 from chexpert.serving.client import PredictorRefused, V2Client
-from chexpert.serving.inference_log import table_to_columns
 from chexpert.serving.settings import NoDigest, OpenToAll, ServeSettings, WhatToServe
 from chexpert.testing import bundles
 
@@ -26,10 +23,6 @@ Write = Callable[..., str]
 
 def command() -> list[str]:
     return [sys.executable, "-c", "from chexpert.cli.serve import app; app()"]
-
-
-def logged(objects: Path, version: str) -> dict[str, Any]:
-    return table_to_columns(pq.read_table([str(p) for p in (objects / "log").glob(f"*/{version}/*.parquet")]))
 
 
 def test_sigterm_under_load_loses_nothing(start: Callable[..., Any], isvc_text: Write, one: BundleRef) -> None:
@@ -53,17 +46,11 @@ def test_sigterm_under_load_loses_nothing(start: Callable[..., Any], isvc_text: 
                     broken.append(error)
                     return
 
-    callers = [threading.Thread(target=ask) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    time.sleep(1.0)
-    assert served.stop() == 0
-    for caller in callers:
-        caller.join()
+    assert served.stop_under(4, ask) == 0
     assert not broken
     assert len(answered) > 20
     assert set(answered) == {200}
-    assert len(logged(served.objects, "v7")["outcome"]) == len(answered)
+    assert len(served.logged("v7")["outcome"]) == len(answered)
     assert not run_file.exists()
 
 
@@ -85,7 +72,7 @@ def test_the_log_tells_outcomes_apart(
         assert "not a number" in failed.json()["error"]
         assert 'chexpert_errors_total{version="v8"} 1.0' in plain.get("/metrics").text
     assert served.stop() == 0
-    rows = logged(served.objects, "v8")
+    rows = served.logged("v8")
     assert rows["request"].tolist() == ["two", "two", "again", "bad", "white"]
     assert rows["outcome"].tolist() == ["ok", "ok", "ok", "rejected", "nan"]
     assert rows["shadow"].tolist() == [False, False, True, False, False]

@@ -2,25 +2,23 @@
 
 import importlib
 import json
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from chexpert.bundle.store import BundleRef
-from chexpert.serving.inference_log import table_to_columns
 from chexpert.testing.bundles import draw_pixels
 
 Write = Callable[..., str]
 PIXELS = draw_pixels(np.random.default_rng(3), 1, 64)
-PROGRAM = str(Path(__file__).parent / "limited_server.py")
+PROGRAM = str(Path(__file__).parent / "stuck_server.py")
 LIMIT = 64 * 2**20
 
 
@@ -161,15 +159,10 @@ def test_callers_that_leave_are_no_fault_of_the_version(
     assert 'chexpert_stage_seconds_count{stage="total",version="v6"} 1.0' in text
     calling.close()
     assert slow.stop() == 0
-    columns = logged(slow, "v6")
+    columns = slow.logged("v6")
     assert sorted(columns["outcome"]) == ["rejected", "rejected", "timeout"]
     assert len(set(columns["image_sha256"])) == 1
     assert {len(digest) for digest in columns["image_sha256"]} == {64}
-
-
-def logged(served: Any, version: str) -> dict[str, Any]:
-    parts = [str(part) for part in (served.objects / "log").glob(f"*/{version}/*.parquet")]
-    return table_to_columns(pq.read_table(parts))
 
 
 def test_what_the_server_cannot_hold_is_to_be_tried_again(
@@ -178,8 +171,8 @@ def test_what_the_server_cannot_hold_is_to_be_tried_again(
     """The bytes of messages count as those of bodies do; calls beyond the limit are turned away by gRPC itself."""
     stuck = Path(one.uri.rsplit("/", 1)[0] + "/stuck-grpc")
     stuck.touch()
-    program = (PROGRAM, f"upload_bytes={len(jpeg) + 4500}", "grpc_calls=2", "--")
-    small = start(isvc_text(("v1", one)), program=program, environment={"STUCK_DECODE": str(stuck)})
+    limits = (f"--upload-bytes={len(jpeg) + 4500}", "--grpc-calls=2")
+    small = start(isvc_text(("v1", one)), *limits, program=(PROGRAM,), environment={"STUCK_DECODE": str(stuck)})
     small.wait_weights({"v1": 100})
     calling = Caller(small.grpc)
     held = calling.infer.future(request("image", "BYTES", [1], contents=[jpeg]))
@@ -212,20 +205,14 @@ def test_sigterm_loses_no_call_in_flight(start: Callable[..., Any], isvc_text: W
     served.wait_weights({"v9": 100})
     answered: list[str] = []
     refused: list[grpc.StatusCode] = []
-    callers = [threading.Thread(target=ask_until_away, args=(served.grpc, answered, refused)) for _ in range(4)]
-    for thread in callers:
-        thread.start()
-    time.sleep(1.0)
-    assert served.stop() == 0
-    for thread in callers:
-        thread.join()
+    assert served.stop_under(4, partial(ask_until_away, served.grpc, answered, refused)) == 0
     assert len(answered) > 20
     assert set(answered) == {"v9"}
     assert len(refused) == 4
     assert set(refused) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     told = [json.loads(line)["status"] for line in served.access.read_text().splitlines()]
     assert told == ["OK"] * len(answered)
-    assert len(logged(served, "v9")["outcome"]) == len(answered)
+    assert len(served.logged("v9")["outcome"]) == len(answered)
 
 
 def ask_until_away(address: str, answered: list[str], refused: list[grpc.StatusCode]) -> None:

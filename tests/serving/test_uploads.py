@@ -22,7 +22,7 @@ from chexpert.serving.uploads import Uploads
 
 Write = Callable[..., str]
 INFER = "/v2/models/chexpert/infer"
-PROGRAM = str(Path(__file__).parent / "limited_server.py")
+PROGRAM = str(Path(__file__).parent / "stuck_server.py")
 LIMIT = 100_000
 PIXELS = np.full((1, 1, 64, 64), 9, dtype=np.uint8)
 
@@ -66,8 +66,8 @@ def stuck(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def served(start: Callable[..., Any], isvc_text: Write, one: BundleRef, stuck: Path) -> Any:
     """A server with room for 100,000 bytes, which come within 2 s."""
-    program = (PROGRAM, f"upload_bytes={LIMIT}", "body_s=2", "--")
-    running = start(isvc_text(("v1", one)), program=program, environment={"STUCK_DECODE": str(stuck)})
+    limits = (f"--upload-bytes={LIMIT}", "--body-s=2")
+    running = start(isvc_text(("v1", one)), *limits, program=(PROGRAM,), environment={"STUCK_DECODE": str(stuck)})
     running.wait_weights({"v1": 100})
     return running
 

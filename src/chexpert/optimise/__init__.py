@@ -5,6 +5,7 @@ No training and no writing of bundles here; a variant that loses something is re
 
 __all__ = [
     "choice",
+    "correction",
     "errors",
     "export",
     "kinds",
@@ -13,6 +14,7 @@ __all__ = [
     "parity",
     "quantise",
     "settings",
+    "stem",
     "triton",
     "triton_model",
     "variants",

@@ -6,10 +6,10 @@ __all__ = ["NoCalibrationImages", "NotExportable", "NotForTriton", "WrongCalibra
 
 
 class NoCalibrationImages(InputError):
-    """Static int8 was asked for without images to take the ranges of activations from."""
+    """A reduced precision was asked for without images to calibrate it on."""
 
     def __init__(self) -> None:
-        super().__init__("static int8 needs at least one image to take the ranges of activations from")
+        super().__init__("int8, fp16 and bf16 need at least one image of the tune split to be calibrated on")
 
 
 class NotExportable(InputError):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks.build import as_images
 from chexpert.optimise.errors import NotExportable, WrongCalibration
+from chexpert.optimise.stem import with_exact_pixels
 
 __all__ = ["Served", "export"]
 
@@ -74,6 +76,7 @@ def export(module: nn.Module, calibration: Platt, spec: PreprocessSpec, path: Pa
         )
     if has_external_data(path.read_bytes()):
         raise NotExportable(type(module).__name__, "its tensors lie in a second file")
+    onnx.save(with_exact_pixels(onnx.load(str(path))), str(path))
     return path
 
 

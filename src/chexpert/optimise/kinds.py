@@ -25,6 +25,11 @@ class Kind:
     precision: str
     """As `VariantFacts` has it."""
 
+    @property
+    def reduced(self) -> bool:
+        """It computes in fewer bits than it was trained in."""
+        return self.precision != "float32"
+
 
 _ALL: Final = (
     Kind(FP32, FP32, ONNXRUNTIME, "float32"),

@@ -17,6 +17,8 @@ from chexpert.evaluation.bootstrap import Interval, paired_bootstrap
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.optimise.choice import VariantComparison, VariantRow, choose
+from chexpert.optimise.correction import corrected, mean_error
+from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.export import Served, export
 from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, KINDS, STATIC_INT8, Kind
 from chexpert.optimise.measure import speeds
@@ -38,7 +40,8 @@ class Images:
     patients: NDArray[Any]
     """(n,)."""
     calibration: NDArray[np.uint8]
-    """(m, 1, H, W): other images, that static int8 takes the ranges of activations from."""
+    """(m, 1, H, W): other images, that static int8 takes the ranges of activations from, and each variant of reduced
+    precision its mean error."""
 
 
 def compare(
@@ -68,11 +71,10 @@ def compare(
         WrongCalibration, NotExportable, NoCalibrationImages: From the export.
     """
     kinds = [KINDS[name] for name in settings.variants]
-    graphs = _graphs(
-        module, calibration, spec, images.calibration[: settings.calibration_images], kinds=kinds, folder=folder
-    )
-    opened = {kind.name: _open(kind, graphs[kind.graph], spec, settings) for kind in kinds}
-    sessions = {name: session for name, session in opened.items() if isinstance(session, Session)}
+    pixels = images.calibration[: settings.calibration_images]
+    graphs = _graphs(module, calibration, spec, pixels, kinds=kinds, folder=folder)
+    candidates = _candidates(kinds, graphs, spec, pixels, folder=folder, settings=settings)
+    sessions = {one.kind.name: one.session for one in candidates if one.session is not None}
     count = len(images.labels)
     by_torch = torch_scores(Served(module, calibration), images.pixels, count)
     scores = {name: session_scores(session, images.pixels, count) for name, session in sessions.items()}
@@ -80,9 +82,9 @@ def compare(
     rows = [
         VariantRow(
             name=kind.name,
-            path=graphs[kind.graph],
+            path=one.path,
             precision=kind.precision,
-            size_bytes=graphs[kind.graph].stat().st_size,
+            size_bytes=one.path.stat().st_size,
             runtime=kind.runtime,
             latency_ms_p50=measured[kind.name].latency_ms_p50,
             latency_ms_p95=measured[kind.name].latency_ms_p95,
@@ -94,8 +96,9 @@ def compare(
             flag_agreement=_agreement(scores[kind.name], scores[FP32], thresholds),
         )
         if kind.name in sessions
-        else VariantRow.absent(kind, graphs[kind.graph], str(opened[kind.name]))
-        for kind in kinds
+        else VariantRow.absent(kind, one.path, one.unavailable)
+        for one in candidates
+        for kind in (one.kind,)
     ]
     return choose(rows, settings, subject=subject)
 
@@ -110,28 +113,67 @@ def _graphs(
     folder: Path,
 ) -> dict[str, Path]:
     """The ONNX files that these kinds run, by name."""
+    if not len(pixels) and any(kind.reduced for kind in kinds):
+        raise NoCalibrationImages
     needed = {kind.graph for kind in kinds}
     graphs = {FP32: export(module, calibration, spec, folder / f"{FP32}.onnx")}
+    plain = folder / "uncorrected"
+    plain.mkdir(parents=True, exist_ok=True)
     if DYNAMIC_INT8 in needed:
-        graphs[DYNAMIC_INT8] = dynamic_int8(graphs[FP32], folder / f"{DYNAMIC_INT8}.onnx")
+        graphs[DYNAMIC_INT8] = dynamic_int8(graphs[FP32], plain / f"{DYNAMIC_INT8}.onnx")
     if STATIC_INT8 in needed:
-        graphs[STATIC_INT8] = static_int8(graphs[FP32], folder / f"{STATIC_INT8}.onnx", pixels)
+        graphs[STATIC_INT8] = static_int8(graphs[FP32], plain / f"{STATIC_INT8}.onnx", pixels)
     return graphs
 
 
-def _open(kind: Kind, graph: Path, spec: PreprocessSpec, settings: VariantSettings) -> Session | str:
-    """A session, or why this machine cannot run the variant."""
-    try:
-        return open_graph(
-            graph.read_bytes(),
-            spec.size,
-            where=kind.name,
-            threads=settings.threads,
-            runtime=kind.runtime,
-            precision=kind.precision,
-        )
-    except RuntimeUnavailable as error:
-        return error.reason
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A variant before it is measured."""
+
+    kind: Kind
+    path: Path
+    session: Session | None
+    unavailable: str = ""
+    """Why this machine cannot run it."""
+
+
+def _candidates(
+    kinds: Sequence[Kind],
+    graphs: Mapping[str, Path],
+    spec: PreprocessSpec,
+    pixels: NDArray[np.uint8],
+    *,
+    folder: Path,
+    settings: VariantSettings,
+) -> list[_Candidate]:
+    """Each variant opened; those of reduced precision without their mean error on these pixels."""
+
+    def opened(kind: Kind, path: Path) -> _Candidate:
+        try:
+            session = open_graph(
+                path.read_bytes(),
+                spec.size,
+                where=kind.name,
+                threads=settings.threads,
+                runtime=kind.runtime,
+                precision=kind.precision,
+            )
+        except RuntimeUnavailable as error:
+            return _Candidate(kind, path, None, error.reason)
+        return _Candidate(kind, path, session)
+
+    def answers(session: Session) -> Scores:
+        return session_scores(session, lambda part: pixels[part], len(pixels))
+
+    def without_mean_error(one: _Candidate) -> _Candidate:
+        if one.session is None or not one.kind.reduced:
+            return one
+        error = mean_error(answers(one.session), reference)
+        return opened(one.kind, corrected(one.path, folder / f"{one.kind.name}.onnx", error))
+
+    plain = [opened(kind, graphs[kind.graph]) for kind in kinds]
+    reference = next(answers(one.session) for one in plain if one.kind.name == FP32 and one.session is not None)
+    return [without_mean_error(one) for one in plain]
 
 
 def _auroc_change(images: Images, scores: Scores, reference: Scores, settings: VariantSettings) -> Interval:

@@ -56,6 +56,15 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         upload_bytes: Annotated[int, typer.Option(help="Bytes of requests held at once; 0: no limit.")] = _DEFAULTS[
             "upload_bytes"
         ],
+        max_request_bytes: Annotated[
+            int, typer.Option(help="Bytes of one request; a larger one is refused.")
+        ] = _DEFAULTS["max_request_bytes"],
+        body_s: Annotated[
+            float, typer.Option(help="Seconds in which a REST body must have come; 0: any time.")
+        ] = _DEFAULTS["body_s"],
+        grpc_calls: Annotated[int, typer.Option(help="gRPC calls under way at once; 0: no limit.")] = _DEFAULTS[
+            "grpc_calls"
+        ],
         access_log: Annotated[
             bool,
             typer.Option(help="A line of JSON on standard output for each inference request."),
@@ -81,6 +90,9 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
                 timeout_s=timeout_s,
                 queue=queue,
                 upload_bytes=upload_bytes,
+                max_request_bytes=max_request_bytes,
+                body_s=body_s,
+                grpc_calls=grpc_calls,
                 access_log=access_log,
             ),
         )
