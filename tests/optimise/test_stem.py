@@ -58,6 +58,7 @@ def test_any_chain_of_numbers_is_one_subtraction() -> None:
     model = chain(("Mul", 1 / 255), ("Sub", 0.45), ("Div", 0.225), ("Add", 0.1), ("Mul", -3.0))
     changed = with_exact_pixels(model)
     assert [node.op_type for node in changed.graph.node] == ["Cast", "Sub", "Conv", "Sum"]
+    assert {tensor.name for tensor in changed.graph.initializer} == {"kernel", "pixels_middle"}
     onnx.checker.check_model(changed)
     np.testing.assert_allclose(answer(changed), answer(model), rtol=1e-4, atol=1e-4)
 

@@ -72,6 +72,8 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
     node.input[0] = centred.output[0]
     for gone in chain:
         nodes.node.remove(gone)
+        if len(users[gone.input[1]]) == 1:
+            nodes.initializer.remove(numbers[gone.input[1]])
     return graph
 
 
