@@ -37,7 +37,11 @@ WEBGPU_FILES: Final = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyn
 SCRIPTS: Final = {"wasm": PAGE_FILES[0], "webgpu": WEBGPU_FILES[0]}
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan")
 OPEN_S: Final = 180.0
-MEASURE: Final = """async ({script, provider, threads, model, pixels, size, runs, warm}) => {
+SOFTWARE: Final = ("swiftshader", "llvmpipe", "lavapipe")
+"""Adapters that are programs on the CPU. Measured in the first turn alone."""
+CELL_S: Final = 30.0
+"""A measurement ends after this, with one image at least: a software adapter takes half a minute for one."""
+MEASURE: Final = """async ({script, provider, threads, model, pixels, size, runs, warm, seconds}) => {
   const ort = await import(`/${script}`);
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
@@ -48,8 +52,8 @@ MEASURE: Final = """async ({script, provider, threads, model, pixels, size, runs
     const start = (at * size * size) % images.length;
     return new ort.Tensor("uint8", images.slice(start, start + size * size), [1, 1, size, size]);
   };
-  const times = [], scores = [];
-  for (let at = -warm; at < runs; at += 1) {
+  const times = [], scores = [], until = performance.now() + 1000 * seconds;
+  for (let at = -warm; at < runs && !(times.length && performance.now() > until); at += 1) {
     const tensor = one(Math.max(0, at));
     const started = performance.now();
     const answer = await session.run({ pixels: tensor });
@@ -102,7 +106,7 @@ def main(*, quick: Annotated[bool, typer.Option("--quick", help="Few runs; saves
         failed: dict[int, str] = {}
         for turn in range(2 if quick else 5):
             for number in rotated(range(len(cells)), turn):
-                if number in failed:
+                if number in failed or (turn and cells[number]["software"]):
                     continue
                 try:
                     seen, scores = _measured(page, folder, cells[number], runs=4 if quick else 16)
@@ -112,10 +116,13 @@ def main(*, quick: Annotated[bool, typer.Option("--quick", help="Few runs; saves
                 times[number] += seen
                 own = _scores(folder / cells[number]["model"], built)[: len(scores)]
                 differences[number] = float(np.abs(scores - own).max())
+                told = f"{cells[number]['device']}, {cells[number]['precision']}"
+                console.print(f"turn {turn + 1}: {told}: {percentile(seen, 50):.0f} ms, {len(seen)} images")
     rows = [
         {
             **{key: cell[key] for key in ("device", "precision", "model")},
             **_speed(times[number], failed.get(number, "")),
+            "images": len(times[number]),
             "largest_score_difference": differences.get(number),
         }
         for number, cell in enumerate(cells)
@@ -157,7 +164,14 @@ def _cells(models: dict[str, str], adapter: str) -> list[dict[str, Any]]:
     if adapter:
         devices.append((f"browser, WebGPU ({adapter})", "webgpu", 1))
     return [
-        {"device": device, "provider": provider, "threads": threads, "precision": precision, "model": model}
+        {
+            "device": device,
+            "provider": provider,
+            "threads": threads,
+            "precision": precision,
+            "model": model,
+            "software": provider == "webgpu" and any(word in adapter.lower() for word in SOFTWARE),
+        }
         for precision, model in models.items()
         for device, provider, threads in devices
     ]
@@ -167,7 +181,15 @@ def _measured(page: Page, folder: Path, cell: dict[str, Any], runs: int) -> tupl
     if cell["provider"] == "server":
         return _timed(folder / cell["model"], cell["threads"], np.fromfile(folder / "pixels.bin", np.uint8), runs)
     page.goto("/index.html")  # the number of threads is fixed for the life of a page
-    asked = {**cell, "script": SCRIPTS[cell["provider"]], "pixels": "pixels.bin", "size": SIZE, "runs": runs, "warm": 2}
+    asked = {
+        **cell,
+        "script": SCRIPTS[cell["provider"]],
+        "pixels": "pixels.bin",
+        "size": SIZE,
+        "runs": runs,
+        "warm": 1,
+        "seconds": CELL_S,
+    }
     answer = page.evaluate(MEASURE, asked)
     if answer["threads"] != cell["threads"]:
         msg = f"the browser gave {answer['threads']} threads"
@@ -179,7 +201,7 @@ def _timed(model: Path, threads: int, flat: Any, runs: int) -> tuple[list[float]
     images = flat.reshape(-1, 1, 1, SIZE, SIZE)
     session = _session(model, threads)
     times, scores = [], []
-    for at in range(-2, runs):
+    for at in range(-1, runs):
         started = time.perf_counter()
         answer = session.run((OUTPUT,), {INPUT: images[max(0, at) % len(images)]})[0][0]
         if at >= 0:
