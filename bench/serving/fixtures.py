@@ -37,6 +37,8 @@ _LAYOUT: Final = 8
 """Raised when what is built here changes."""
 _TRAINING: Final = ("data", "evaluation", "imaging", "networks", "training")
 """Parts of the product that decide what a network learns, and how it is judged."""
+_TRAINED_BY: Final = ("torch", "timm")
+_EXPORTED_BY: Final = ("onnx", "onnxscript", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ def fixtures(root: Path) -> Fixtures:
     """Build them, or reuse what lies there and is of these versions."""
     root = root.resolve()  # servers take a relative folder for one among their objects
     root.mkdir(parents=True, exist_ok=True)
-    training = {"layout": _LAYOUT, "sources": _digest(*_TRAINING), **_versions("torch", "timm")}
-    stamp = {**training, "optimise": _digest("optimise"), **_versions("onnx", "onnxscript", "onnxruntime", "openvino")}
+    training = {"layout": _LAYOUT, "sources": _digest(*_TRAINING), **_versions(_TRAINED_BY)}
+    stamp = {**training, "optimise": _digest("optimise"), **_versions(_EXPORTED_BY)}
     _clear_unless(root, "trained.json", training, keep=())
     _clear_unless(root, "variants.json", stamp, keep=("trained", "trained.json"))
     index = root / "index.json"
@@ -97,7 +99,7 @@ def fixtures(root: Path) -> Fixtures:
     return Fixtures(root, {one["name"]: _served(root, one) for one in facts["variants"]}, _served(root, facts["small"]))
 
 
-def _versions(*packages: str) -> dict[str, str]:
+def _versions(packages: Sequence[str]) -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
+from pathlib import Path
 from threading import Lock, Thread
 from types import SimpleNamespace
 from typing import Any
@@ -116,4 +117,20 @@ def test_the_processor_names_all_that_a_line_asks_for(bench: Callable[[str], Any
 
 def test_the_packages_that_shape_the_fixtures_are_installed(bench: Callable[[str], Any]) -> None:
     """Their versions stamp the fixtures: one that is not among the requirements would stop the benchmark."""
-    assert all(version(package) for package in bench("serving.fixtures")._SHAPING)
+    fixtures = bench("serving.fixtures")
+    assert all(version(package) for package in (*fixtures._TRAINED_BY, *fixtures._EXPORTED_BY))
+
+
+def test_only_what_was_built_under_another_stamp_goes(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    """A broken-off build is gone on with; another stamp removes all but what is to be kept."""
+    clear = bench("serving.fixtures")._clear_unless
+
+    def left(version: str) -> set[str]:
+        clear(tmp_path, "variants.json", {"onnx": version}, keep=("trained",))
+        return {path.name for path in tmp_path.iterdir()}
+
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "pixels.npy").touch()
+    assert left("1") == left("1") == {"trained", "bundles", "pixels.npy", "variants.json"}
+    assert left("2") == left("2") == {"trained", "variants.json"}

@@ -71,6 +71,7 @@ def site_server(tmp_path: Path) -> Iterator[SiteServer]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive()
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield SiteServer(f"http://127.0.0.1:{port}", front)
