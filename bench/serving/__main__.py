@@ -4,13 +4,12 @@ Run: .venv/bin/python -m bench.serving [--quick] [--variant NAME] [--peers mlser
 """
 
 import contextlib
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from bench._saving import processor, save
 from bench.serving.beside import Beside
-from bench.serving.fixtures import FP32, Fixtures, Served, fixtures
+from bench.serving.fixtures import FP32, ROOT, Fixtures, Served, fixtures
 from bench.serving.installed import NotInstallable, installed
 from bench.serving.lines import lines
 from bench.serving.measuring import EQUAL, SAME_VARIANT, Turns, check, rotated, truth
@@ -30,7 +29,6 @@ from bench.serving.ways import (
 from rich.console import Console
 from rich.table import Table
 
-ROOT: Final = Path("var/bench/serving")
 PACKAGES: Final = ("onnxruntime", "openvino", "torch", "kserve", "fastapi", "uvicorn", "grpcio", "numpy", "pillow")
 
 

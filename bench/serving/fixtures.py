@@ -21,6 +21,8 @@ import chexpert
 from chexpert.data.phantoms import draw
 from chexpert.domain.digests import of_bytes
 
+ROOT: Final = Path("var/bench/serving")
+"""Where the benchmarks build and reuse them."""
 NETWORK: Final = "densenet121"
 """The large network, which the ratios are about."""
 SIZE: Final = 320

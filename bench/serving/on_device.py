@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 import typer
 from bench._saving import save
-from bench.serving.fixtures import FP32, SIZE, Fixtures, fixtures
+from bench.serving.fixtures import FP32, ROOT, SIZE, Fixtures, fixtures
 from bench.serving.measuring import rotated
 from bench.serving.table import percentile
 from playwright.sync_api import Page, sync_playwright
@@ -32,7 +32,6 @@ from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.sessions import INPUT, OUTPUT
 from chexpert.triage.on_device_runtime import PAGE_FILES, VERSION, RuntimeNotFetched, fetch
 
-ROOT: Final = Path("var/bench/serving")
 WEBGPU_FILES: Final = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 SCRIPTS: Final = {"wasm": PAGE_FILES[0], "webgpu": WEBGPU_FILES[0]}
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan")

@@ -4,18 +4,16 @@ Run: .venv/bin/python -m bench.serving.variants
 """
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 from bench._saving import save
-from bench.serving.fixtures import fixtures
+from bench.serving.fixtures import ROOT, fixtures
 from bench.serving.trained import LARGE, VIT, described, trained
 
 from chexpert.optimise.choice import VariantComparison
 from chexpert.optimise.page import COLUMNS, cells
 from chexpert.optimise.settings import VariantSettings
 
-ROOT: Final = Path("var/bench/serving")
 PACKAGES: Final = ("onnx", "onnxruntime", "openvino", "timm", "torch")
 
 

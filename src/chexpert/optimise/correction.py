@@ -1,7 +1,7 @@
 """Takes the mean error of a reduced precision out of a graph: a number a label, added before the sigmoid.
 
 Rounding the weights moves each logit by nearly the same on every image (bias correction: Nagel et al. 2019,
-arXiv 1906.04721, here at the output alone). On a DenseNet-121 in bf16, it was two thirds of the error.
+arXiv 1906.04721, here at the output alone). Of two DenseNet-121 in bf16 it was two fifths of the error.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from scipy.special import logit
 
 from chexpert.bundle.interface import OUTPUT
 from chexpert.domain.observations import OBSERVATIONS
@@ -24,7 +25,9 @@ _LEAST = 1e-6
 
 def mean_error(scores: Scores, reference: Scores) -> NDArray[np.float32]:
     """By how much the logits of `reference` lie above those of `scores`, (14,), over images (n, 14), n at least 1."""
-    difference: NDArray[np.float32] = (_logits(reference) - _logits(scores)).mean(axis=0).astype(np.float32)
+    ends = (_LEAST, 1.0 - _LEAST)
+    above, below = (logit(np.clip(part.astype(np.float64), *ends)) for part in (reference, scores))
+    difference: NDArray[np.float32] = (above - below).mean(axis=0).astype(np.float32)
     return difference
 
 
@@ -56,9 +59,3 @@ def _bias(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
     if sigmoid.op_type != "Sigmoid" or users != 1:
         raise NotExportable(name, "it does not end in a bias of its own and a sigmoid")
     return found[0]
-
-
-def _logits(scores: Scores) -> NDArray[np.float64]:
-    clipped = np.clip(scores.astype(np.float64), _LEAST, 1.0 - _LEAST)
-    logits: NDArray[np.float64] = np.log(clipped / (1.0 - clipped))
-    return logits

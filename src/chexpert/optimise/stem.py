@@ -2,7 +2,7 @@
 
 A graph as torch exports it begins with scale, mean and spread, on numbers that bf16 has to round: (p/255 - 0.5) / 0.25.
 The same convolution of p - 127.5, with its weights times 1/63.75, gives the same sums, and bf16 holds p - 127.5 exactly
-for each of the 256 grey levels. That was half of a bf16 DenseNet-121's error, and costs nothing.
+for each of the 256 grey levels. Of two DenseNet-121 in bf16 that was 40 and 60 % of the error; it costs nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,9 +28,8 @@ _CHAIN: Final[Mapping[str, Callable[[Affine, float], Affine]]] = MappingProxyTyp
         "Sub": lambda line, by: (line[0], line[1] - by),
     },
 )
-
-
 _SLACK: Final = 1e-4
+"""Of a grey level."""
 
 
 def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -40,12 +39,12 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
         A changed copy where the input goes through a cast and operations with one number each to a single convolution
         whose weights nothing else uses; else the model as it is.
     """
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
-    nodes = graph.graph
-    numbers = {tensor.name: tensor for tensor in nodes.initializer}
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    numbers = {tensor.name: tensor for tensor in graph.initializer}
     users: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes.node:
+    for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node)
     cast = _only(users, INPUT)
@@ -58,23 +57,23 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
         chain.append(node)
         node = _only(users, node.output[0])
     slope, shift = line
-    if node is None or node.op_type != "Conv" or not chain or not slope or len(users[node.input[1]]) > 1:
+    if node is None or node.op_type != "Conv" or not chain or not slope:
         return model
-    if node.input[1] not in numbers:
+    weights = numbers.get(node.input[1])
+    if weights is None or len(users[weights.name]) > 1:
         return model
-    weights = numbers[node.input[1]]
     scaled = numpy_helper.to_array(weights).astype(np.float64) * slope
     weights.CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), weights.name))
     middle = numpy_helper.from_array(np.array(_halves(-shift / slope), np.float32), f"{INPUT}_middle")
-    nodes.initializer.append(middle)
+    graph.initializer.append(middle)
     centred = onnx.helper.make_node("Sub", [cast.output[0], middle.name], [f"{INPUT}_centred"], name=f"{INPUT}_centred")
-    nodes.node.insert(list(nodes.node).index(cast) + 1, centred)
+    graph.node.insert(list(graph.node).index(cast) + 1, centred)
     node.input[0] = centred.output[0]
     for gone in chain:
-        nodes.node.remove(gone)
+        graph.node.remove(gone)
         if len(users[gone.input[1]]) == 1:
-            nodes.initializer.remove(numbers[gone.input[1]])
-    return graph
+            graph.initializer.remove(numbers[gone.input[1]])
+    return changed
 
 
 def _halves(middle: float) -> float:

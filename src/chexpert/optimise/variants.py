@@ -97,8 +97,7 @@ def compare(
         )
         if kind.name in sessions
         else VariantRow.absent(kind, one.path, one.unavailable)
-        for one in candidates
-        for kind in (one.kind,)
+        for kind, one in zip(kinds, candidates, strict=True)
     ]
     return choose(rows, settings, subject=subject)
 
