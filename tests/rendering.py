@@ -1,6 +1,7 @@
 """Helm in the tests: charts linted and rendered by the library that Helm itself is, without program or cluster."""
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ __all__ = ["Manifest", "Values", "lint_chart", "merged_values", "pick", "render_
 Manifest = dict[str, Any]
 Values = Mapping[str, Any] | Sequence[Path | Mapping[str, Any]]
 """Values as one mapping, or as files and mappings of which a later one wins, like Helm's repeated --values."""
+
+# The library is written in Go, whose runtime takes SIGPIPE over and handles it on the alternate signal stack. Beside
+# what tests/optimise loads that stack is not usable, and a send to a closed socket, in any later test of the same
+# process, ended it with SIGSEGV. Ignored, as Python has it, a send raises BrokenPipeError.
+signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 _WARNING = 2
 """Severity from which `helm lint --strict` fails."""

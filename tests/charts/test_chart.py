@@ -1,3 +1,5 @@
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,10 @@ def test_merging_is_helms() -> None:
     """A later file wins key by key, and replaces a list as a whole."""
     merged = merged_values([{"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}}])
     assert merged == {"a": {"b": 1, "c": [2]}}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own record of signals is in /proc")
+def test_helms_library_leaves_sigpipe_ignored() -> None:
+    """A send to a closed socket is an error of that send, here and in every later test of this process."""
+    record = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    assert int(record["SigIgn"], 16) >> (signal.SIGPIPE - 1) & 1
