@@ -1,11 +1,16 @@
 """OpenVINO answers the same file as ONNX Runtime does, and says so where it cannot."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from chexpert.bundle.errors import BrokenBundle
+from chexpert.bundle.openvino_engine import OpenVinoEngine
 from chexpert.bundle.sessions import OPENVINO, Session, open_graph, open_session
 from chexpert.bundle.store import Bundle, fetch
 from chexpert.testing.bundles import draw_pixels, tiny
@@ -35,6 +40,37 @@ def test_float32_answers_as_onnx_runtime_does(bundle: Bundle) -> None:
 def test_each_thread_is_a_lane(bundle: Bundle) -> None:
     """OpenVINO gives images that come together a thread each; ONNX Runtime gives one run all of them."""
     assert (opened(bundle, "float32").lanes, open_session(bundle, threads=2).lanes) == (2, 1)
+
+
+@dataclass
+class Compiled:
+    """Notes each run, within which others may come."""
+
+    name: str
+    runs: list[str]
+    others: list[Callable[[], object]] = field(default_factory=list)
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """As the graph's."""
+        self.runs.append(self.name)
+        while self.others:
+            self.others.pop()()
+        return np.zeros((len(pixels), 14), np.float32)
+
+
+def test_the_first_image_after_a_crowd_is_taken_for_one_of_it() -> None:
+    """Images begun together end together: taken for a lone one, the next would have all threads beside another's."""
+    runs: list[str] = []
+    alone = Compiled("alone", runs)
+    engine = OpenVinoEngine(alone, Compiled("together", runs), 2, Lock())  # type: ignore[arg-type]
+    one = np.zeros((1, 1, 8, 8), np.uint8)
+    engine.run(one)
+    alone.others.append(lambda: engine.run(one))
+    for _ in range(3):
+        engine.run(one)
+    assert runs == ["alone", "alone", "together", "together", "alone"]
+    engine.run(np.concatenate([one, one]))
+    assert runs[-1] == "together"
 
 
 def test_an_unknown_precision_is_refused(bundle: Bundle) -> None:

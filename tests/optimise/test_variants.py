@@ -87,15 +87,16 @@ def test_figures_are_measured_on_the_files(comparison: VariantComparison) -> Non
 
 
 def test_each_file_opens_as_a_bundle_would_open_it(comparison: VariantComparison, pixels: np.ndarray) -> None:
-    """Every variant that can run here keeps names, types and sizes of the served interface."""
+    """Every variant that can run here keeps the served interface, and answers each image as it was compared."""
     for row in comparison.rows:
         if row.unavailable:
             continue
         session = open_graph(
             row.path.read_bytes(), 64, where=row.name, threads=1, runtime=row.runtime, precision=row.precision
         )
-        scores = session.run(pixels)
+        scores = np.concatenate([session.run(pixels[at : at + 1]) for at in range(len(pixels))])
         assert ((scores >= 0) & (scores <= 1)).all()
+        np.testing.assert_allclose(scores, row.scores, atol=1e-6)
 
 
 def test_what_is_slow_in_a_network_is_quantised(comparison: VariantComparison, network: str) -> None:
@@ -141,13 +142,21 @@ def test_the_card_of_each_variant_is_its_row(comparison: VariantComparison) -> N
 
 
 def test_static_int8_is_calibrated_on_the_given_images(comparison: VariantComparison, tmp_path: Path) -> None:
-    """Other images give other ranges, so another file; the pairs are there; without images it is refused."""
+    """Other images give other ranges, so another file; the pairs are there."""
     fp32 = _row(comparison, "fp32").path
     grey = static_int8(fp32, tmp_path / "grey.onnx", np.full((2, 1, 64, 64), 128, np.uint8))
     assert grey.read_bytes() != _row(comparison, "static-int8").path.read_bytes()
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(str(grey)).graph.node}
+
+
+@pytest.mark.parametrize("reduced", ["static-int8", "openvino-bf16"])
+def test_reduced_precision_needs_images_of_its_own(
+    pixels: np.ndarray, calibration: Platt, tmp_path: Path, reduced: str
+) -> None:
+    """Ranges and mean errors come from images that nothing is compared on; without any, that is refused."""
+    settings = replace(SETTINGS, variants=("fp32", reduced), calibration_images=0)
     with pytest.raises(NoCalibrationImages):
-        static_int8(fp32, tmp_path / "none.onnx", np.empty((0, 1, 64, 64), np.uint8))
+        compared("small-cnn", pixels, calibration, tmp_path, settings)
 
 
 def test_a_variant_that_cannot_run_is_left_out(

@@ -165,15 +165,16 @@ def test_a_request_taken_back_lets_go_of_its_pixels() -> None:
     [
         ((0, 1), "300000 100000", 3),
         ((0, 1), "50000 100000", 2),
+        ((0, 8), "max 100000", 9),
         ((0, 1), "max 100000", 8),
         ((5, 1), "max 100000", 5),
         ((2, 4), "max 100000", 4),
     ],
 )
-def test_a_version_has_a_worker_per_cpu_that_it_may_use(
+def test_workers_are_as_many_as_cpus_and_one_more_than_lanes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wanted: tuple[int, int], quota: str, threads: int
 ) -> None:
-    """Unless told: as many as the container's quota of the machine's eight, two at least, and one per lane at least."""
+    """Unless told: as many as the quota of the machine's eight, or one more than lanes; told, one per lane at least."""
     workers, lanes = wanted
     (tmp_path / "cpu.max").write_text(quota)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))

@@ -86,6 +86,9 @@ class OpenVinoEngine:
     """Threads, as images together get one each."""
     lock: Lock
     running: int = 0
+    crowded: bool = False
+    """The last image came while another one ran. The next is then one of several too, though it may find none running:
+    images begun together end together."""
 
     @classmethod
     def open(cls, model: bytes, size: int, *, where: str, threads: int, precision: str) -> "OpenVinoEngine":
@@ -108,7 +111,11 @@ class OpenVinoEngine:
                 {port.any_name: _kind_and_shape(port) for port in (*graph.inputs, *graph.outputs)}, size, where
             )
             graph.reshape([1, 1, size, size])
-            options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
+            options = {
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": hint,
+                "ENABLE_CPU_PINNING": False,  # every process would pin to the same first CPUs, and all pods of a node
+            }
             alone = _Compiled(core, graph, options, streams=1)
             together = _Compiled(core, graph, options, streams=threads) if threads > 1 else alone
         except RuntimeError as error:
@@ -118,7 +125,8 @@ class OpenVinoEngine:
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of pixels (n, 1, size, size)."""
         with self.lock:
-            compiled = self.together if self.running or len(pixels) > 1 else self.alone
+            crowded, self.crowded = self.crowded, self.running > 0 or len(pixels) > 1
+            compiled = self.together if crowded or self.crowded else self.alone
             self.running += 1
         try:
             return compiled.run(pixels)

@@ -6,9 +6,13 @@ from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chexpert.bundle.card import VariantFacts
 from chexpert.bundle.compared import AurocChange, Compared
 from chexpert.domain.digests import of_value
+from chexpert.domain.observations import OBSERVATIONS
 from chexpert.domain.verdicts import Verdict
 from chexpert.evaluation.bootstrap import Interval
 from chexpert.optimise.kinds import FP32, Kind
@@ -20,11 +24,12 @@ GATE: Final = "variants"
 
 
 _NOT_MEASURED: Final = Interval(nan, nan, nan)
+_NO_SCORES: Final = np.empty((0, len(OBSERVATIONS)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class VariantRow:
-    """One variant as it was measured; NaN for what was not."""
+    """One variant as it was measured; NaN, or none, for what was not."""
 
     name: str
     path: Path
@@ -49,6 +54,8 @@ class VariantRow:
     """Why it cannot run on this machine; empty: it can."""
     lost: str = ""
     """Why it was not chosen; empty: it was."""
+    scores: NDArray[np.float32] = field(default_factory=lambda: _NO_SCORES, compare=False, repr=False)
+    """Of the compared images, (n, 14)."""
 
     @classmethod
     def absent(cls, kind: Kind, path: Path, reason: str) -> "VariantRow":
@@ -77,7 +84,7 @@ class VariantRow:
 
     def evidence(self) -> dict[str, Any]:
         """JSON-like row of the verdict's table; None for what was not measured."""
-        row = {key: value for key, value in asdict(self).items() if key not in {"path", "unavailable"}}
+        row = {key: value for key, value in asdict(self).items() if key not in {"path", "unavailable", "scores"}}
         rates = {str(batch): rate for batch, rate in self.images_per_s.items()}
         plain = {key: _finite(value) if isinstance(value, float) else value for key, value in row.items()}
         return {**plain, "auroc_change": self.auroc_change.to_dict(), "images_per_s": rates}

@@ -29,8 +29,8 @@ def torch_scores(served: Served, images: Source, count: int, batch: int = 8) -> 
     return batched(answer, images, count, batch)
 
 
-def session_scores(session: Session, images: Source, count: int, batch: int = 8) -> Scores:
-    """Scores (n, 14) by ONNX Runtime."""
+def session_scores(session: Session, images: Source, count: int, batch: int = 1) -> Scores:
+    """Scores (n, 14) by the runtime that is served: each image by itself, with which the scores of some graphs move."""
     return batched(session.run, images, count, batch)
 
 

@@ -14,7 +14,6 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from chexpert.bundle.interface import INPUT
-from chexpert.optimise.errors import NoCalibrationImages
 
 __all__ = ["dynamic_int8", "static_int8"]
 
@@ -36,12 +35,7 @@ def static_int8(model: Path, path: Path, pixels: NDArray[np.uint8]) -> Path:
         model: The fp32 graph.
         path: File to write, which is returned.
         pixels: (n, 1, H, W) images that the ranges of activations are taken from, n at least 1.
-
-    Raises:
-        NoCalibrationImages: There are no pixels.
     """
-    if not len(pixels):
-        raise NoCalibrationImages
     with _quiet(), TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"
         # Folds batch normalisation into convolutions, whose outputs would else be quantised before it.

@@ -94,6 +94,7 @@ def compare(
             score_change_max=max_abs(scores[kind.name], scores[FP32]),
             auroc_change=_auroc_change(images, scores[kind.name], scores[FP32], settings),
             flag_agreement=_agreement(scores[kind.name], scores[FP32], thresholds),
+            scores=scores[kind.name],
         )
         if kind.name in sessions
         else VariantRow.absent(kind, one.path, one.unavailable)

@@ -7,7 +7,6 @@ from typing import Any
 
 from chexpert.bundle import reference
 from chexpert.bundle.card import MODEL, REFERENCE, Card, OperatingPoint
-from chexpert.bundle.sessions import open_graph
 from chexpert.bundle.store import BundleRef, write
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
@@ -16,7 +15,6 @@ from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks import store
 from chexpert.optimise.choice import VariantComparison, VariantRow
-from chexpert.optimise.parity import session_scores
 from chexpert.optimise.settings import VariantSettings
 from chexpert.optimise.variants import Images, compare
 from chexpert.pipeline.images import sample, statistics_of
@@ -65,12 +63,7 @@ class Evaluated:
         )
 
     def bundle(self, row: VariantRow, root_uri: str) -> BundleRef:
-        """Write the bundle of one measured variant below `root_uri`, whose reference is made with that variant."""
-        rows = self._rows()
-        graph = row.path.read_bytes()
-        session = open_graph(graph, self._spec.size, where=row.name, runtime=row.runtime, precision=row.precision)
-        pixels = self.shards.take(self.shards.find(self.manifest.column("sha256")[rows]))
-        scores = session_scores(session, lambda part: pixels[part], len(pixels))
+        """Write the bundle of one variant that `compare` measured below `root_uri`; its scores are the reference."""
         card = Card(
             preprocess=self._spec,
             operating_points=self._points,
@@ -83,7 +76,8 @@ class Evaluated:
                 "digest": self.evaluation["model"]["digest"],
             },
         )
-        files = {MODEL: graph, REFERENCE: reference.encode(scores, statistics_of(self.manifest, rows))}
+        seen = statistics_of(self.manifest, self._rows())
+        files = {MODEL: row.path.read_bytes(), REFERENCE: reference.encode(row.scores, seen)}
         return write(root_uri, card, files)
 
     @property

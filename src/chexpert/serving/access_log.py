@@ -1,14 +1,14 @@
 """The access log: one line of JSON for each inference request, on standard output.
 
 Health, metadata and metrics are not logged: probes would drown the rest. A reader that has stopped reading costs lines,
-never an answer: they are written by a thread of its own, behind a bounded queue.
+never an answer: they are written by a thread of its own, behind a bounded queue, as many together as come in a moment
+(to wake for each line took a tenth of a millisecond of every request).
 """
 
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from queue import Full, Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Final, Protocol
 
 import orjson
@@ -20,6 +20,10 @@ __all__ = ["AccessLog", "Sink", "line"]
 _LOGGER: Final = logging.getLogger(__name__)
 _WAITING: Final = 10_000
 """Lines, some 5 MB."""
+_GATHER_S: Final = 0.05
+"""From the first of them to their being written."""
+_TOGETHER: Final = 64
+"""Lines of one write, at most."""
 _CLOSE_S: Final = 1.0
 _ID_LENGTH: Final = 128
 
@@ -60,21 +64,23 @@ class AccessLog:
     def __init__(self, sink: Sink, waiting: int = _WAITING) -> None:
         """Starts the thread. `waiting`: lines held for a slow reader; what comes beyond is lost, and counted."""
         self._sink = sink
-        self._lines: Queue[Mapping[str, Any] | None] = Queue(waiting)
+        self._lines: Queue[Exchange | None] = Queue(waiting)
+        self._closing = Event()
         self._thread = Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
         self.dropped = 0
         """Lines lost so far."""
 
     def write(self, exchange: Exchange) -> None:
-        """Log one request; called by one thread."""
+        """Log one request, to which nothing is added any more; called by one thread."""
         try:
-            self._lines.put_nowait(line(exchange))
+            self._lines.put_nowait(exchange)
         except Full:
             self.dropped += 1
 
     def close(self) -> None:
         """Write what waits, but for no longer than a second: nobody may be reading."""
+        self._closing.set()
         try:
             self._lines.put(None, timeout=_CLOSE_S)
             self._thread.join(_CLOSE_S)
@@ -84,11 +90,23 @@ class AccessLog:
             _LOGGER.warning("%d lines of the access log are lost: their reader was too slow, or gone", self.dropped)
 
     def _run(self) -> None:
-        while (waiting := self._lines.get()) is not None:
+        going_on = True
+        while going_on:
+            told = self._gathered()
+            going_on = told[-1] is not None
+            lines = [orjson.dumps(line(one), option=orjson.OPT_APPEND_NEWLINE) for one in told if one is not None]
             try:
-                self._sink.write(orjson.dumps(waiting, option=orjson.OPT_APPEND_NEWLINE))
+                self._sink.write(b"".join(lines))
             except OSError:
                 return  # closed by its reader, as by `head`: once the queue is full, lines are counted as lost
+
+    def _gathered(self) -> list[Exchange | None]:
+        """What comes in a moment, at least one; None behind the last of all."""
+        told = [self._lines.get()]
+        self._closing.wait(_GATHER_S)
+        while told[-1] is not None and len(told) < _TOGETHER and not self._lines.empty():
+            told.append(self._lines.get())
+        return told
 
 
 def _ms(seconds: float) -> float:

@@ -45,7 +45,7 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one; -1: none.")] = _DEFAULTS["grpc_port"],
         run_file: Annotated[Path | None, typer.Option(help="Where to write pid and ports once listening.")] = None,
         workers: Annotated[
-            int, typer.Option(help="Threads per version, to decode and run; 0: as CPUs, 2 at least.")
+            int, typer.Option(help="Threads per version, to decode and run; 0: as CPUs, and one beside the runs.")
         ] = _DEFAULTS["workers"],
         threads: Annotated[int, typer.Option(help="Threads of one run; 0: as many as CPUs.")] = _DEFAULTS["threads"],
         max_batch: Annotated[int, typer.Option(help="Images in one run; 1: no batching.")] = _DEFAULTS["max_batch"],

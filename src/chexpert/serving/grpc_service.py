@@ -1,10 +1,11 @@
 """V2 over gRPC: the SDK's servicer, told of versions, with repository calls closed and errors under their codes."""
 
 import logging
-from typing import Any, Final, NoReturn
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final
 
 from grpc import StatusCode
-from grpc_interceptor import AsyncExceptionToStatusInterceptor
 from kserve import InferRequest
 from kserve.errors import InvalidInput
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -19,10 +20,13 @@ from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.model import VERSION_HEADER
 from chexpert.serving.observing import Observer
 
-__all__ = ["FleetServicer", "StatusInterceptor", "status_of"]
+__all__ = ["FleetServicer", "status_of"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
+
+Call = Callable[[Any, Any, Any], Awaitable[Any]]
+"""A method of the servicer: itself, the request, gRPC's context."""
 
 
 def status_of(error: Exception) -> StatusCode:
@@ -38,19 +42,20 @@ def status_of(error: Exception) -> StatusCode:
     return next((status for kind, status in kinds if isinstance(error, kind)), StatusCode.INTERNAL)
 
 
-class StatusInterceptor(AsyncExceptionToStatusInterceptor):
-    """Ends a failed call with the code of its error."""
+def _with_code(call: Call) -> Call:
+    """The call, which ends with the code of its error. An interceptor would be asked for each call's handler anew."""
 
-    async def handle_exception(
-        self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str
-    ) -> NoReturn:
-        """Abort the call."""
-        del request_or_iterator
-        status = status_of(ex)
-        if status is StatusCode.INTERNAL:
-            _LOGGER.error("%s: %s", method_name, ex, exc_info=ex)
-        await context.abort(status, str(ex) or type(ex).__name__)
-        raise ex  # not reached: `abort` raises
+    @wraps(call)
+    async def answered(self: Any, request: Any, context: Any) -> Any:
+        try:
+            return await call(self, request, context)
+        except Exception as error:
+            status = status_of(error)
+            if status is StatusCode.INTERNAL:
+                _LOGGER.exception("%s: %s", call.__name__, error)  # noqa: TRY401 -- the last line of a trace is easily missed
+            await context.abort(status, str(error) or type(error).__name__)
+
+    return answered
 
 
 class FleetServicer(InferenceServicer):
@@ -60,17 +65,20 @@ class FleetServicer(InferenceServicer):
         super().__init__(plane, repository)
         self._observer = observer
 
+    @_with_code
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Readiness of the model or of one version."""
         del context
         return pb.ModelReadyResponse(ready=await self._data_plane.model_ready(request.name, version=request.version))
 
+    @_with_code
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Metadata with versions; shares and digests are on REST only, the message has no room."""
         del context
         told = await self._data_plane.model_metadata(request.name, request.version)
         return pb.ModelMetadataResponse(**{key: value for key, value in told.items() if key != "parameters"})
 
+    @_with_code
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """One request; the version is in the answer and in the trailing metadata."""
         following = self._observer.exchange("gRPC", _INFER, to_headers(context))
@@ -104,10 +112,12 @@ class FleetServicer(InferenceServicer):
             kinds = ", ".join(f"{tensor.name!r} of {tensor.datatype!r}" for tensor in request.inputs)
             refuse(f"{error}: the inputs are {kinds}", error)
 
+    @_with_code
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Closed."""
         raise NotImplementedError(_CLOSED)
 
+    @_with_code
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802 -- named by the protocol
         """Closed."""
         raise NotImplementedError(_CLOSED)

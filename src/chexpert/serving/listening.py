@@ -18,7 +18,7 @@ from uvicorn import Config, Server
 
 from chexpert.domain.errors import InputError
 from chexpert.serving.dataplane import FleetDataPlane
-from chexpert.serving.grpc_service import FleetServicer, StatusInterceptor
+from chexpert.serving.grpc_service import FleetServicer
 from chexpert.serving.observing import Observer
 from chexpert.serving.settings import ServeSettings
 
@@ -135,7 +135,6 @@ class FleetGrpcServer(GRPCServer):
         settings = self._settings
         self._server = aio.server(
             futures.ThreadPoolExecutor(max_workers=max_workers),
-            interceptors=(StatusInterceptor(),),
             maximum_concurrent_rpcs=settings.grpc_calls or None,
             options=[
                 ("grpc.max_receive_message_length", settings.max_request_bytes),

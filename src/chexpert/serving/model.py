@@ -90,7 +90,8 @@ class FleetModel(Model):
         """Have the version work, for `timeout_s` at most; counted and logged by how that ended."""
         begun, timeout_s = perf_counter(), self._settings.timeout_s
         try:
-            done = await asyncio.wait_for(asyncio.wrap_future(start(version, query, exchange)), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                done = await asyncio.wrap_future(start(version, query, exchange))
         except QueueFull as error:
             done = Work(undigested(query), None, error)
         except TimeoutError:

@@ -81,7 +81,7 @@ class Work:
 
 def digests(query: Query) -> list[Facts]:
     """Facts that need no decoding."""
-    parts = query.images if query.pixels is None else [image.tobytes() for image in query.pixels]
+    parts = query.images if query.pixels is None else [image.data for image in query.pixels]
     return [Facts(of_bytes(part)) for part in parts]
 
 

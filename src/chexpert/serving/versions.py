@@ -27,7 +27,8 @@ __all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle", "worker_co
 _KINDS: Final = frozenset({".onnx", ".parquet", ".json"})
 """What a served bundle may hold. Whatever else its card signs, a pickle above all, nobody here would read."""
 
-_DECODE_BESIDE_A_RUN: Final = 2
+_BESIDE_THE_RUNS: Final = 1
+"""Workers that make the next request ready while all lanes run."""
 
 
 class Scorer(Protocol):
@@ -119,8 +120,8 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
 
 
 def worker_count(settings: ServeSettings, scorer: Scorer) -> int:
-    """Threads of one version: as many as were asked for, else as CPUs, and never less than can run at once."""
-    return max(settings.workers or max(_DECODE_BESIDE_A_RUN, available_cpus()), scorer.lanes)
+    """Threads of one version: as many as were asked for, else as CPUs or one more than can run at once."""
+    return max(settings.workers or max(available_cpus(), scorer.lanes + _BESIDE_THE_RUNS), scorer.lanes)
 
 
 def _resolve(uri: str, objects: str) -> str:
