@@ -43,6 +43,19 @@ class _Compiled:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14), one image a request; waits for other callers only while it holds no request."""
+        return self._one(pixels) if len(pixels) == 1 else self._several(pixels)
+
+    def _one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        request = self._free.get()
+        try:
+            # Not started and then waited for: that would wake a thread more.
+            request.infer({INPUT: pixels}, share_inputs=True, share_outputs=True)
+            scores: NDArray[np.float32] = request.get_output_tensor().data.copy()
+        finally:
+            self._free.put(request)
+        return scores
+
+    def _several(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         scores = np.empty((len(pixels), len(OBSERVATIONS)), np.float32)
         flying: deque[tuple[Any, int]] = deque()
 

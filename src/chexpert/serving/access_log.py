@@ -2,7 +2,7 @@
 
 Health, metadata and metrics are not logged: probes would drown the rest. A reader that has stopped reading costs lines,
 never an answer: they are written by a thread of its own, behind a bounded queue, as many together as come in a moment
-(to wake for each line took a tenth of a millisecond of every request).
+(each line's waking would take the processor from a running model).
 """
 
 import logging
@@ -20,7 +20,7 @@ __all__ = ["AccessLog", "Sink", "line"]
 _LOGGER: Final = logging.getLogger(__name__)
 _WAITING: Final = 10_000
 """Lines, some 5 MB."""
-_GATHER_S: Final = 0.05
+_GATHER_S: Final = 0.25
 """From the first of them to their being written."""
 _TOGETHER: Final = 64
 """Lines of one write, at most."""
