@@ -16,7 +16,7 @@ _STYLE: Final = """
   --own: #1f6fb2; --other: #b26a1f; --third: #6b4fa0; --good: #1a7f4b; --bad: #b3312c; }
 @media (prefers-color-scheme: dark) { :root { --ink: #dfe5ea; --soft: #97a3ad; --line: #3a434b; --paper: #14191d;
   --panel: #1c2328; --own: #6ab0ea; --other: #e0a35f; --third: #b79cf0; --good: #58c48c; --bad: #ef7b75; } }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 72rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 82rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
 p { margin: .3rem 0; max-width: 52rem; } .soft { color: var(--soft); }
