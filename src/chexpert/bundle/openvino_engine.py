@@ -100,8 +100,8 @@ class OpenVinoEngine:
     lock: Lock
     running: int = 0
     crowded: bool = False
-    """The last image came while another one ran. The next is then one of several too, though it may find none running:
-    images begun together end together."""
+    """The last caller came while another one ran. The next is then one of several too, though it may find none running:
+    runs begun together end together."""
 
     @classmethod
     def open(cls, model: bytes, size: int, *, where: str, threads: int, precision: str) -> "OpenVinoEngine":
@@ -138,8 +138,8 @@ class OpenVinoEngine:
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of pixels (n, 1, size, size)."""
         with self.lock:
-            crowded, self.crowded = self.crowded, self.running > 0 or len(pixels) > 1
-            compiled = self.together if crowded or self.crowded else self.alone
+            crowded, self.crowded = self.crowded, self.running > 0
+            compiled = self.together if crowded or self.crowded or len(pixels) > 1 else self.alone
             self.running += 1
         try:
             return compiled.run(pixels)

@@ -30,7 +30,7 @@ def torch_scores(served: Served, images: Source, count: int, batch: int = 8) -> 
 
 
 def session_scores(session: Session, images: Source, count: int, batch: int = 1) -> Scores:
-    """Scores (n, 14) by the runtime that is served: each image by itself, with which the scores of some graphs move."""
+    """Scores (n, 14) by the runtime that is served: each image by itself: some graphs' scores move with a batch."""
     return batched(session.run, images, count, batch)
 
 

@@ -6,6 +6,7 @@ never an answer: they are written by a thread of its own, behind a bounded queue
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from queue import Full, Queue
 from threading import Event, Thread
@@ -64,7 +65,7 @@ class AccessLog:
     def __init__(self, sink: Sink, waiting: int = _WAITING) -> None:
         """Starts the thread. `waiting`: lines held for a slow reader; what comes beyond is lost, and counted."""
         self._sink = sink
-        self._lines: Queue[Exchange | None] = Queue(waiting)
+        self._lines: Queue[Mapping[str, Any] | None] = Queue(waiting)
         self._closing = Event()
         self._thread = Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
@@ -72,9 +73,9 @@ class AccessLog:
         """Lines lost so far."""
 
     def write(self, exchange: Exchange) -> None:
-        """Log one request, to which nothing is added any more; called by one thread."""
+        """Log one request as it is now: one that timed out is worked on still; called by one thread."""
         try:
-            self._lines.put_nowait(exchange)
+            self._lines.put_nowait(line(exchange))
         except Full:
             self.dropped += 1
 
@@ -94,13 +95,13 @@ class AccessLog:
         while going_on:
             told = self._gathered()
             going_on = told[-1] is not None
-            lines = [orjson.dumps(line(one), option=orjson.OPT_APPEND_NEWLINE) for one in told if one is not None]
+            lines = [orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in told if one is not None]
             try:
                 self._sink.write(b"".join(lines))
             except OSError:
                 return  # closed by its reader, as by `head`: once the queue is full, lines are counted as lost
 
-    def _gathered(self) -> list[Exchange | None]:
+    def _gathered(self) -> list[Mapping[str, Any] | None]:
         """What comes in a moment, at least one; None behind the last of all."""
         told = [self._lines.get()]
         self._closing.wait(_GATHER_S)
