@@ -17,6 +17,7 @@ from bench.serving.processes import Running, running
 from bench.serving.table import Row, medians
 from bench.serving.ways import (
     BARE_FP32,
+    BARE_LIGHT,
     BARE_SPINNING,
     BARE_VARIANT,
     Loop,
@@ -86,12 +87,11 @@ def _speeds(
     rounds: int,
     more: str,
 ) -> tuple[list[dict[str, dict[str, float]]], dict[str, float], dict[str, str]]:
-    fp32 = built.variants[FP32]
-    servers, ways = peers(built, fp32)
+    servers, ways = peers(built)
     skipped: dict[str, str] = {}
     for name in filter(None, more.split(",")):
         try:
-            server, way = installed(name, fp32, built)
+            server, way = installed(name, built.plain, built)
         except NotInstallable as error:
             skipped[name] = str(error)
             console.print(f"[bold red]SKIPPED[/] {name}: {error}")
@@ -101,8 +101,9 @@ def _speeds(
     servers = [product(served, built.root / "objects"), *servers]
     ways = [*product_ways(built.pixels(), built.jpegs()), *ways]
     loops = [
-        Loop(BARE_FP32, fp32, "bundle"),
-        Loop(BARE_SPINNING, fp32, "spinning"),
+        Loop(BARE_FP32, built.plain, "bundle"),
+        Loop(BARE_SPINNING, built.plain, "spinning"),
+        Loop(BARE_LIGHT, built.variants[FP32], "bundle"),
         Loop(BARE_VARIANT, served, "bundle"),
     ]
     measured = []
@@ -127,7 +128,7 @@ def _started(console: Console, stack: contextlib.ExitStack, server: Server, buil
 
 def _checked(built: Fixtures, served: Served, ways: list[Way], up: dict[str, Running]) -> dict[str, float]:
     """Equal answers first: peers against fp32, the product against its own variant."""
-    exact, own = truth(built, built.variants[FP32]), truth(built, served)
+    exact, own = truth(built, built.plain), truth(built, served)
     return {
         way.name: check(way, up[way.server], own[way.jpeg], EQUAL if served.name == FP32 else SAME_VARIANT)
         if way.server == "chexpert"

@@ -63,6 +63,8 @@ class Fixtures:
 
     root: Path
     variants: Mapping[str, Served]
+    plain: Served
+    """fp32 as torch exports it, before `chexpert.optimise` takes operations out: what the peers are given."""
     small: Served
 
     @property
@@ -96,9 +98,10 @@ def fixtures(root: Path) -> Fixtures:
     index = root / "index.json"
     if not index.exists():
         print(f"building fixtures in {root}: takes minutes, once")
-        _write_index(index, *_build(root))
+        _write_index(index, **_build(root))
     facts = json.loads(index.read_text())
-    return Fixtures(root, {one["name"]: _served(root, one) for one in facts["variants"]}, _served(root, facts["small"]))
+    variants = {one["name"]: _served(root, one) for one in facts["variants"]}
+    return Fixtures(root, variants, _served(root, facts["plain"]), _served(root, facts["small"]))
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
@@ -126,16 +129,23 @@ def _served(root: Path, fields: dict[str, Any]) -> Served:
     return Served(**{**fields, "folder": root / fields["folder"]})
 
 
-def _write_index(index: Path, variants: Sequence[Served], small: Served) -> None:
-    plain = [
-        {**{f: getattr(one, f) for f in Served.__slots__}, "folder": str(one.folder.relative_to(index.parent))}
-        for one in (*variants, small)
-    ]
-    index.write_text(json.dumps({"variants": plain[:-1], "small": plain[-1]}, indent=2))
+def _write_index(index: Path, variants: Sequence[Served], plain: Served, small: Served) -> None:
+    def fields(one: Served) -> dict[str, Any]:
+        values = {name: getattr(one, name) for name in Served.__slots__}
+        return {**values, "folder": str(one.folder.relative_to(index.parent))}
+
+    facts = {"variants": [fields(one) for one in variants], "plain": fields(plain), "small": fields(small)}
+    index.write_text(json.dumps(facts, indent=2))
 
 
-def _build(root: Path) -> tuple[list[Served], Served]:
-    from bench.serving.trained import LARGE, SMALL, described, trained  # noqa: PLC0415 -- torch is loaded only to build
+def _build(root: Path) -> dict[str, Any]:
+    from bench.serving.trained import (  # noqa: PLC0415 -- torch is loaded only to build
+        LARGE,
+        SMALL,
+        as_exported,
+        described,
+        trained,
+    )
 
     from chexpert.optimise.settings import VariantSettings  # noqa: PLC0415 -- as above
 
@@ -151,7 +161,11 @@ def _build(root: Path) -> tuple[list[Served], Served]:
         graphs.mkdir(parents=True, exist_ok=True)
         comparison = evaluated.compare(graphs, replace(settings, variants=variants))
         made.append([_bundle(root, evaluated, row) for row in comparison.rows if not row.unavailable])
-    return made[0], replace(made[1][0], name=SMALL_NETWORK)
+        if recipe is LARGE:
+            fp32 = next(row for row in comparison.rows if row.name == FP32)
+            exported = replace(fp32, name="plain", path=as_exported(evaluated, graphs / "plain.onnx"))
+            plain = _bundle(root, evaluated, exported)
+    return {"variants": made[0], "plain": plain, "small": replace(made[1][0], name=SMALL_NETWORK)}
 
 
 def _bundle(root: Path, evaluated: Any, row: Any) -> Served:

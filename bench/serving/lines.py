@@ -3,6 +3,7 @@
 from bench.serving.table import Rounds, Row, Target, row
 from bench.serving.ways import (
     BARE_FP32,
+    BARE_LIGHT,
     BARE_SPINNING,
     BARE_VARIANT,
     ORT_JPEG,
@@ -48,6 +49,7 @@ def lines(rounds: Rounds, *, flags: str) -> list[Row]:
             rounds,
         ),
     ]
+    rows.append(row(Target(f"{BARE_LIGHT}: requests/s at c=4 / {BARE_FP32}", BARE_LIGHT, "rps_c4", BARE_FP32), rounds))
     rows += [
         row(Target(f"{way}: p99 at c=4, ms", way, "p99_c4", at_most=1000.0), rounds)
         for way in (OURS_GRPC, OURS_REST, OURS_JPEG)

@@ -16,9 +16,13 @@ from chexpert.data.manifest import Manifest
 from chexpert.data.phantoms import PhantomSettings, generate
 from chexpert.data.shards import Shards
 from chexpert.domain.places import Places
+from chexpert.evaluation.calibration import Platt
 from chexpert.gitops.repository import seed
+from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.networks import store
 from chexpert.networks.settings import NetworkSettings
 from chexpert.networks.store import WEIGHTS
+from chexpert.optimise.export import export_plain
 from chexpert.pipeline.catalogue import STEPS
 from chexpert.pipeline.step import StepContext
 from chexpert.pipeline.steps import evaluate, ingest
@@ -125,6 +129,13 @@ def _fitted(folder: Path, settings: TrainingSettings, network: NetworkSettings, 
         model = fit(*_data(folder), settings, network, output_uri=places.object("models"), tracker=run)
         run_id = run.run_id
     return {"uri": model.uri, "digest": model.digest, "network": network.name, "run_id": run_id}
+
+
+def as_exported(evaluated: Evaluated, path: Path) -> Path:
+    """Its network and calibration as torch's exporter writes them."""
+    facts = evaluated.evaluation
+    spec = PreprocessSpec(size=evaluated.shards.size)
+    return export_plain(store.load(facts["model"]["uri"]), Platt.from_dict(facts["calibration"]), spec, path)
 
 
 def described(evaluated: Evaluated) -> dict[str, Any]:

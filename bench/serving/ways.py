@@ -30,6 +30,7 @@ STOCK_REST: Final = "kserve stock, REST JSON"
 STOCK_GRPC: Final = "kserve stock, gRPC raw"
 BARE_FP32: Final = "bare ONNX Runtime fp32"
 BARE_SPINNING: Final = "bare ONNX Runtime fp32, spinning"
+BARE_LIGHT: Final = "bare ONNX Runtime fp32, our export"
 BARE_VARIANT: Final = "bare loop of the served variant"
 
 
@@ -100,17 +101,17 @@ def product_ways(pixels: NDArray[np.uint8], jpegs: Sequence[bytes]) -> list[Way]
     return ways
 
 
-def peers(fixtures: Fixtures, fp32: Served) -> tuple[list[Server], list[Way]]:
+def peers(fixtures: Fixtures) -> tuple[list[Server], list[Way]]:
     """Those of every run."""
-    pixels = fixtures.pixels()
+    pixels, file = fixtures.pixels(), str(fixtures.plain.folder)
     nested = [json.dumps({"pixels": one[0].tolist()}).encode() for one in pixels]
     tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, *pixels.shape[1:]]}
     # The stock server answers 500 to a request without the optional id.
     v2 = [json.dumps({"id": "1", "inputs": [{**tensor, "data": one.ravel().tolist()}]}).encode() for one in pixels]
     servers = [
         Server("torch", python("peers.fastapi_torch", str(fixtures.network), "{http}"), "/ready"),
-        Server("ort", python("peers.fastapi_ort", str(fp32.folder), "{http}"), "/ready"),
-        Server("stock", python("peers.kserve_stock", str(fp32.folder), "{http}", "{grpc}"), READY),
+        Server("ort", python("peers.fastapi_ort", file, "{http}"), "/ready"),
+        Server("stock", python("peers.kserve_stock", file, "{http}", "{grpc}"), READY),
     ]
     ways = [
         Way(TORCH_JSON, "torch", "/predict", JSON, nested, json_scores),

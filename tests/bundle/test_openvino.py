@@ -76,7 +76,7 @@ def test_the_first_image_after_a_crowd_is_taken_for_one_of_it() -> None:
 
 def test_an_unknown_precision_is_refused(bundle: Bundle) -> None:
     """A card that asks for a precision nobody computes in is broken, and the error names those that are there."""
-    with pytest.raises(BrokenBundle, match="float32, float16, bfloat16, int8, not float8"):
+    with pytest.raises(BrokenBundle, match="float32, float16, bfloat16, int8, int8-bfloat16, not float8"):
         opened(bundle, "float8")
 
 

@@ -21,7 +21,7 @@ from chexpert.optimise.choice import VariantComparison, VariantRow
 from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.kinds import KINDS
 from chexpert.optimise.page import page
-from chexpert.optimise.quantise import static_int8
+from chexpert.optimise.quantise import folded, static_int8
 from chexpert.optimise.settings import VariantSettings
 from chexpert.optimise.variants import Images, compare
 
@@ -144,7 +144,8 @@ def test_the_card_of_each_variant_is_its_row(comparison: VariantComparison) -> N
 def test_static_int8_is_calibrated_on_the_given_images(comparison: VariantComparison, tmp_path: Path) -> None:
     """Other images give other ranges, so another file; the pairs are there."""
     fp32 = _row(comparison, "fp32").path
-    grey = static_int8(fp32, tmp_path / "grey.onnx", np.full((2, 1, 64, 64), 128, np.uint8))
+    plain = folded(fp32, tmp_path / "folded.onnx")
+    grey = static_int8(plain, tmp_path / "grey.onnx", np.full((2, 1, 64, 64), 128, np.uint8), outputs=True)
     assert grey.read_bytes() != _row(comparison, "static-int8").path.read_bytes()
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(str(grey)).graph.node}
 

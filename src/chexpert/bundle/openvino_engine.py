@@ -22,12 +22,13 @@ __all__ = ["OpenVinoEngine"]
 _RUNTIME: Final = "OpenVINO"
 _IMPORT = Lock()
 # Precision of the card: what the processor must have, and what OpenVINO computes in between the int8 parts.
-_PRECISIONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+_PRECISIONS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = MappingProxyType(
     {
-        "float32": ("FP32", "f32"),
-        "float16": ("FP16", "f16"),
-        "bfloat16": ("BF16", "bf16"),
-        "int8": ("INT8", "f32"),
+        "float32": (("FP32",), "f32"),
+        "float16": (("FP16",), "f16"),
+        "bfloat16": (("BF16",), "bf16"),
+        "int8": (("INT8",), "f32"),
+        "int8-bfloat16": (("INT8", "BF16"), "bf16"),
     },
 )
 
@@ -116,8 +117,11 @@ class OpenVinoEngine:
         needed, hint = _PRECISIONS[precision]
         openvino = _imported(where)
         core = openvino.Core()
-        if needed not in (capable := core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
-            raise RuntimeUnavailable(where, _RUNTIME, f"this processor has {', '.join(capable)}, no {needed}")
+        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if missing := [one for one in needed if one not in capable]:
+            raise RuntimeUnavailable(
+                where, _RUNTIME, f"this processor has {', '.join(capable)}, no {' and no '.join(missing)}"
+            )
         try:
             graph = core.read_model(BytesIO(model))
             require_interface(

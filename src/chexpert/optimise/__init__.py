@@ -4,12 +4,15 @@ No training and no writing of bundles here; a variant that loses something is re
 """
 
 __all__ = [
+    "algebra",
     "choice",
     "correction",
     "errors",
     "export",
+    "graphs",
     "kinds",
     "measure",
+    "mixed",
     "page",
     "parity",
     "quantise",

@@ -10,24 +10,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from scipy.special import logit
 
 from chexpert.bundle.interface import OUTPUT
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.optimise.errors import NotExportable
-from chexpert.optimise.parity import Scores
+from chexpert.optimise.parity import Scores, logits_of
 
 __all__ = ["corrected", "mean_error"]
-
-_LEAST = 1e-6
-"""Scores nearer to 0 or 1 count as this: float32 has few numbers there, whose logits would outweigh the others."""
 
 
 def mean_error(scores: Scores, reference: Scores) -> NDArray[np.float32]:
     """By how much the logits of `reference` lie above those of `scores`, (14,), over images (n, 14), n at least 1."""
-    ends = (_LEAST, 1.0 - _LEAST)
-    above, below = (logit(np.clip(part.astype(np.float64), *ends)) for part in (reference, scores))
-    difference: NDArray[np.float32] = (above - below).mean(axis=0).astype(np.float32)
+    difference: NDArray[np.float32] = (logits_of(reference) - logits_of(scores)).mean(axis=0).astype(np.float32)
     return difference
 
 

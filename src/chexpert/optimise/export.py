@@ -17,10 +17,11 @@ from chexpert.domain.observations import OBSERVATIONS
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks.build import as_images
+from chexpert.optimise.algebra import concatenated_on, pooled_first
 from chexpert.optimise.errors import NotExportable, WrongCalibration
 from chexpert.optimise.stem import with_exact_pixels
 
-__all__ = ["Served", "export"]
+__all__ = ["Served", "export", "export_plain"]
 
 
 class Served(nn.Module):
@@ -46,6 +47,13 @@ class Served(nn.Module):
 
 
 def export(module: nn.Module, calibration: Platt, spec: PreprocessSpec, path: Path) -> Path:
+    """As `export_plain`, in the form that runs fastest and rounds best: the same function of its pixels."""
+    model = onnx.load(str(export_plain(module, calibration, spec, path)))
+    onnx.save(concatenated_on(pooled_first(with_exact_pixels(model))), str(path))
+    return path
+
+
+def export_plain(module: nn.Module, calibration: Platt, spec: PreprocessSpec, path: Path) -> Path:
     """Write the network with its calibration as one ONNX file with a dynamic batch, and return its path.
 
     Args:
@@ -76,7 +84,6 @@ def export(module: nn.Module, calibration: Platt, spec: PreprocessSpec, path: Pa
         )
     if has_external_data(path.read_bytes()):
         raise NotExportable(type(module).__name__, "its tensors lie in a second file")
-    onnx.save(with_exact_pixels(onnx.load(str(path))), str(path))
     return path
 
 

@@ -7,11 +7,27 @@ from typing import Final
 
 from chexpert.bundle.sessions import ONNXRUNTIME, OPENVINO
 
-__all__ = ["DYNAMIC_INT8", "FP32", "KINDS", "STATIC_INT8", "Kind"]
+__all__ = [
+    "DYNAMIC_INT8",
+    "FP32",
+    "INPUTS_INT8",
+    "KINDS",
+    "MIXED_INT8",
+    "MIXED_INT8_STRICT",
+    "MIXED_SHARES",
+    "STATIC_INT8",
+    "Kind",
+]
 
 FP32: Final = "fp32"
 DYNAMIC_INT8: Final = "dynamic-int8"
 STATIC_INT8: Final = "static-int8"
+INPUTS_INT8: Final = "inputs-int8"
+"""Graph of `static_int8` without outputs."""
+MIXED_INT8: Final = "mixed-int8"
+MIXED_INT8_STRICT: Final = "mixed-int8-strict"
+MIXED_SHARES: Final[Mapping[str, float]] = MappingProxyType({MIXED_INT8: 0.9, MIXED_INT8_STRICT: 0.4})
+"""Flags that such a graph may change, of those that the gate lets change. The wide one is the faster and may fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,11 @@ _ALL: Final = (
     Kind("openvino-fp32", FP32, OPENVINO, "float32"),
     Kind("openvino-fp16", FP32, OPENVINO, "float16"),
     Kind("openvino-bf16", FP32, OPENVINO, "bfloat16"),
-    Kind("openvino-int8", STATIC_INT8, OPENVINO, "int8"),
+    Kind("openvino-int8", INPUTS_INT8, OPENVINO, "int8"),
+    Kind("openvino-mixed", MIXED_INT8, OPENVINO, "int8"),
+    Kind("openvino-mixed-bf16", MIXED_INT8, OPENVINO, "int8-bfloat16"),
+    Kind("openvino-mixed-strict", MIXED_INT8_STRICT, OPENVINO, "int8"),
+    Kind("openvino-mixed-strict-bf16", MIXED_INT8_STRICT, OPENVINO, "int8-bfloat16"),
 )
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _ALL})

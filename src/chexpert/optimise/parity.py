@@ -1,20 +1,24 @@
 """Does the exported file answer as torch does?"""
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from chexpert.bundle.sessions import Session
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.optimise.export import Served
 
-__all__ = ["batched", "max_abs", "session_scores", "torch_scores"]
+__all__ = ["batched", "logits_of", "max_abs", "session_scores", "torch_scores"]
 
 Scores = NDArray[np.float32]
 Source = Callable[[slice], NDArray[np.uint8]]
 """Pixels (m, 1, H, W) of a part of the images: they need not all be in memory."""
+_LEAST: Final = 1e-6
+"""Scores nearer to 0 or 1 count as this: float32 has few numbers there, whose logits would outweigh the others."""
 
 
 def torch_scores(served: Served, images: Source, count: int, batch: int = 8) -> Scores:
@@ -38,6 +42,12 @@ def batched(answer: Callable[[NDArray[np.uint8]], Scores], images: Source, count
     """Answers to all images, a batch at a time."""
     parts = [answer(images(slice(start, min(start + batch, count)))) for start in range(0, count, batch)]
     return np.concatenate(parts) if parts else np.empty((0, len(OBSERVATIONS)), np.float32)
+
+
+def logits_of(scores: Scores) -> NDArray[np.float64]:
+    """Logits (n, 14) of calibrated scores."""
+    logits: NDArray[np.float64] = logit(np.clip(scores.astype(np.float64), _LEAST, 1.0 - _LEAST))
+    return logits
 
 
 def max_abs(a: Scores, b: Scores) -> float:

@@ -1,10 +1,9 @@
 """8-bit integers: weights alone, or weights and activations in ranges seen on real images."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -15,8 +14,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from chexpert.bundle.interface import INPUT
 
-__all__ = ["dynamic_int8", "static_int8"]
+__all__ = ["PRODUCTS", "dynamic_int8", "folded", "only_rounded", "static_int8"]
 
+PRODUCTS: Final = ("Conv", "MatMul", "Gemm")
+"""Operators whose multiplications are a network's time."""
 _CALIBRATION_BATCH: Final = 8
 
 
@@ -28,35 +29,89 @@ def dynamic_int8(model: Path, path: Path) -> Path:
     return path
 
 
-def static_int8(model: Path, path: Path, pixels: NDArray[np.uint8]) -> Path:
-    """Quantise convolutions, and all of a transformer's products, attention's too, per channel, as QDQ pairs.
+def folded(model: Path, path: Path) -> Path:
+    """Fold batch normalisation into the convolutions before it, into another file; return its path.
 
-    Args:
-        model: The fp32 graph.
-        path: File to write, which is returned.
-        pixels: (n, 1, H, W) images that the ranges of activations are taken from, n at least 1.
+    Outputs of those would else be quantised before it.
     """
-    with _quiet(), TemporaryDirectory() as folder:
-        folded = Path(folder) / "folded.onnx"
-        # Folds batch normalisation into convolutions, whose outputs would else be quantised before it.
-        quant_pre_process(str(model), str(folded), skip_symbolic_shape=True)
-        quantize_static(
-            str(folded),
-            str(path),
-            _Images(pixels),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=_operators(folded),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+    with _quiet():
+        quant_pre_process(str(model), str(path), skip_symbolic_shape=True)
     return path
 
 
-def _operators(model: Path) -> list[str]:
+def static_int8(model: Path, path: Path, pixels: NDArray[np.uint8], *, outputs: bool) -> Path:
+    """Quantise convolutions, and all of a transformer's products, attention's too, per channel, as QDQ pairs.
+
+    Args:
+        model: The fp32 graph, folded.
+        path: File to write, which is returned.
+        pixels: (n, 1, H, W) images that the ranges of activations are taken from, n at least 1.
+        outputs: Quantise what a product puts out too, and not only what it reads. ONNX Runtime has no 8-bit convolution
+            else; OpenVINO has, and what a dense block or a shortcut adds up stays exact.
+    """
+    plain = onnx.load(str(model))
+    operators = _operators(plain)
+    with _quiet():
+        quantize_static(
+            str(model),
+            str(path),
+            _Images(pixels),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=operators,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={} if outputs else {"OpTypesToExcludeOutputQuantization": operators},
+        )
+    if not outputs:
+        products = {node.name for node in plain.graph.node if node.op_type in operators}
+        onnx.save(only_rounded(onnx.load(str(path)), plain, products), str(path))
+    return path
+
+
+def only_rounded(quantised: onnx.ModelProto, model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """A copy of `model` in which the named products read 8 bits, as in `quantised`, whose own outputs are not rounded.
+
+    Everything else reads what it reads in `model`: the quantiser has others read rounded numbers too, where a
+    convolution reads the same, such as the shortcut of a residual block.
+    """
+    mixed = onnx.ModelProto()
+    mixed.CopyFrom(quantised)
+    graph = mixed.graph
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    before = {node.output[0]: node for node in model.graph.node}
+    for node in graph.node:
+        if node.name in names or node.output[0] not in before:
+            continue
+        for position, name in enumerate(before[node.output[0]].input):
+            node.input[position] = name
+            if name in constants:
+                # Under a name of its own: that of a quantised bias stays the bias's.
+                node.input[position] = own = f"{name}_float"
+                if all(tensor.name != own for tensor in graph.initializer):
+                    graph.initializer.add().CopyFrom(constants[name])
+                    graph.initializer[-1].name = own
+    _drop_unread(graph)
+    return mixed
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove nodes and constants that lead to no output."""
+    read = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):  # after all that read it
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            read.update(node.input)
+    for tensor in list(graph.initializer):
+        if tensor.name not in read:
+            graph.initializer.remove(tensor)
+
+
+def _operators(model: onnx.ModelProto) -> list[str]:
     """A CNN's last layer costs nothing and stays in fp32; a transformer's time is in its products."""
-    present = {node.op_type for node in onnx.load(str(model)).graph.node}
-    return ["Conv", "MatMul", "Gemm"] if "MatMul" in present else ["Conv"]
+    present = {node.op_type for node in model.graph.node}
+    return list(PRODUCTS) if "MatMul" in present else ["Conv"]
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]  # its base is untyped

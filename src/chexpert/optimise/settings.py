@@ -31,7 +31,9 @@ class VariantSettings:
     throughput_runs: int = 6
     """Runs of each batch and variant."""
     calibration_images: int = 64
-    """At most so many are shown to static int8."""
+    """At most so many are shown to int8."""
+    trial_images: int = 16
+    """Of these, those that each product of a network is rounded alone on, for the mixtures of int8 and float."""
     rounds: int = 500
     """Bootstrap rounds."""
     seed: int = 0

@@ -18,12 +18,11 @@ from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.optimise.choice import VariantComparison, VariantRow, choose
 from chexpert.optimise.correction import corrected, mean_error
-from chexpert.optimise.errors import NoCalibrationImages
-from chexpert.optimise.export import Served, export
-from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, KINDS, STATIC_INT8, Kind
+from chexpert.optimise.export import Served
+from chexpert.optimise.graphs import graphs
+from chexpert.optimise.kinds import FP32, KINDS, Kind
 from chexpert.optimise.measure import speeds
 from chexpert.optimise.parity import Scores, Source, max_abs, session_scores, torch_scores
-from chexpert.optimise.quantise import dynamic_int8, static_int8
 from chexpert.optimise.settings import VariantSettings
 
 __all__ = ["Images", "compare"]
@@ -40,8 +39,8 @@ class Images:
     patients: NDArray[Any]
     """(n,)."""
     calibration: NDArray[np.uint8]
-    """(m, 1, H, W): other images, that static int8 takes the ranges of activations from, and each variant of reduced
-    precision its mean error."""
+    """(m, 1, H, W): other images, that static int8 takes the ranges of activations from, mixtures of int8 and float the
+    products that are rounded, and each variant of reduced precision its mean error."""
 
 
 def compare(
@@ -72,8 +71,10 @@ def compare(
     """
     kinds = [KINDS[name] for name in settings.variants]
     pixels = images.calibration[: settings.calibration_images]
-    graphs = _graphs(module, calibration, spec, pixels, kinds=kinds, folder=folder)
-    candidates = _candidates(kinds, graphs, spec, pixels, folder=folder, settings=settings)
+    made = graphs(
+        module, calibration, spec, pixels, kinds=kinds, thresholds=thresholds, folder=folder, settings=settings
+    )
+    candidates = _candidates(kinds, made, spec, pixels, folder=folder, settings=settings)
     sessions = {one.kind.name: one.session for one in candidates if one.session is not None}
     count = len(images.labels)
     by_torch = torch_scores(Served(module, calibration), images.pixels, count)
@@ -103,29 +104,6 @@ def compare(
     return choose(rows, settings, subject=subject)
 
 
-def _graphs(
-    module: nn.Module,
-    calibration: Platt,
-    spec: PreprocessSpec,
-    pixels: NDArray[np.uint8],
-    *,
-    kinds: Sequence[Kind],
-    folder: Path,
-) -> dict[str, Path]:
-    """The ONNX files that these kinds run, by name."""
-    if not len(pixels) and any(kind.reduced for kind in kinds):
-        raise NoCalibrationImages
-    needed = {kind.graph for kind in kinds}
-    graphs = {FP32: export(module, calibration, spec, folder / f"{FP32}.onnx")}
-    plain = folder / "uncorrected"
-    plain.mkdir(parents=True, exist_ok=True)
-    if DYNAMIC_INT8 in needed:
-        graphs[DYNAMIC_INT8] = dynamic_int8(graphs[FP32], plain / f"{DYNAMIC_INT8}.onnx")
-    if STATIC_INT8 in needed:
-        graphs[STATIC_INT8] = static_int8(graphs[FP32], plain / f"{STATIC_INT8}.onnx", pixels)
-    return graphs
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A variant before it is measured."""
@@ -139,7 +117,7 @@ class _Candidate:
 
 def _candidates(
     kinds: Sequence[Kind],
-    graphs: Mapping[str, Path],
+    made: Mapping[str, Path],
     spec: PreprocessSpec,
     pixels: NDArray[np.uint8],
     *,
@@ -171,7 +149,7 @@ def _candidates(
         error = mean_error(answers(one.session), reference)
         return opened(one.kind, corrected(one.path, folder / f"{one.kind.name}.onnx", error))
 
-    plain = [opened(kind, graphs[kind.graph]) for kind in kinds]
+    plain = [opened(kind, made[kind.graph]) for kind in kinds]
     reference = next(answers(one.session) for one in plain if one.kind.name == FP32 and one.session is not None)
     return [without_mean_error(one) for one in plain]
 

@@ -1,12 +1,13 @@
 """V2 over gRPC: the SDK's servicer, told of versions, with repository calls closed and errors under their codes."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, Final
 
 from grpc import StatusCode
-from kserve import InferRequest
+from kserve import InferRequest, InferResponse
 from kserve.errors import InvalidInput
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
@@ -19,11 +20,14 @@ from chexpert.serving.errors import RequestTimedOut, RequestTooLarge, UnknownMod
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.model import VERSION_HEADER
 from chexpert.serving.observing import Observer
+from chexpert.serving.wire import raw_bytes
 
 __all__ = ["FleetServicer", "status_of"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
+_CONTENTS: Final[Mapping[str, str]] = MappingProxyType({"FP32": "fp32_contents", "BYTES": "bytes_contents"})
+"""Where typed contents of a datatype stand."""
 
 Call = Callable[[Any, Any, Any], Awaitable[Any]]
 """A method of the servicer: itself, the request, gRPC's context."""
@@ -56,6 +60,30 @@ def _with_code(call: Call) -> Call:
             await context.abort(status, str(error) or type(error).__name__)
 
     return answered
+
+
+def _message(answer: InferResponse, *, is_raw: bool) -> Any:
+    """The answer raw, or typed where that was asked for and there is no FP16, which has no typed contents.
+
+    The SDK's own `to_grpc` took a tenth of a request's Python, and wants lists for typed contents.
+    """
+    is_raw = is_raw or any(output.datatype not in _CONTENTS for output in answer.outputs)
+    outputs = [
+        pb.ModelInferResponse.InferOutputTensor(
+            name=output.name,
+            datatype=output.datatype,
+            shape=output.shape,
+            contents=None if is_raw else {_CONTENTS[output.datatype]: output.data.ravel().tolist()},
+        )
+        for output in answer.outputs
+    ]
+    return pb.ModelInferResponse(
+        model_name=answer.model_name,
+        model_version=answer.model_version,
+        id=answer.id,
+        outputs=outputs,
+        raw_output_contents=[raw_bytes(output.data) for output in answer.outputs] if is_raw else None,
+    )
 
 
 class FleetServicer(InferenceServicer):
@@ -102,7 +130,7 @@ class FleetServicer(InferenceServicer):
         asked = await self._data_plane.read(lambda: self._parsed(request), exchange)
         answer = await self._data_plane.answer(asked, exchange)
         with exchange.stage(Stage.ENCODE):
-            return answer.to_grpc()
+            return _message(answer, is_raw=asked.request.use_binary_outputs)
 
     def _parsed(self, request: Any) -> InferRequest:
         try:

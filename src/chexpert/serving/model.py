@@ -152,9 +152,6 @@ def _response(request: InferRequest, reply: Reply) -> InferResponse:
         "priority": np.array(reply.priorities, dtype=np.float32),
         "flag": np.array([flag.encode() for flag in reply.flags], dtype=np.object_),
     }
-    is_half = "FP16" in asked.values()
-    # In a list the SDK's to_grpc finds typed contents, or makes it raw beside FP16, which has no typed contents.
-    as_list = request.from_grpc and (is_half or not request.use_binary_outputs)
     return InferResponse(
         response_id=reply.request,
         model_name=MODEL,
@@ -164,14 +161,8 @@ def _response(request: InferRequest, reply: Reply) -> InferResponse:
                 name=name,
                 datatype=datatype,
                 shape=list(values[name].shape),
-                data=_data(values[name].astype(_DTYPES[datatype], copy=False), as_list=as_list),
+                data=values[name].astype(_DTYPES[datatype], copy=False),
             )
             for name, datatype in asked.items()
         ],
-        from_grpc=request.from_grpc,
-        # Not use_binary_outputs: to_grpc sends arrays raw anyway, and trips over them when told to.
     )
-
-
-def _data(values: NDArray[Any], *, as_list: bool) -> Any:
-    return values.ravel().tolist() if as_list else values

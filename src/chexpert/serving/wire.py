@@ -23,7 +23,7 @@ from chexpert.serving.errors import RequestTooLarge, refuse
 from chexpert.serving.scoring import Query
 from chexpert.serving.tensors import decode_bytes, decode_fixed, encode_bytes
 
-__all__ = ["OUTPUTS", "decode_request", "encode_response", "requested", "to_query"]
+__all__ = ["OUTPUTS", "decode_request", "encode_response", "raw_bytes", "requested", "to_query"]
 
 OUTPUTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"scores": ("FP32", "FP16"), "priority": ("FP32", "FP16"), "flag": ("BYTES",)}
@@ -129,7 +129,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
     for output in response.outputs:
         entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
         if _is_binary(request, by_name.get(output.name)):
-            raw = _raw(output.data)
+            raw = raw_bytes(output.data)
             entry["parameters"] = {"binary_data_size": len(raw)}
             binary.append(raw)
         else:
@@ -252,7 +252,8 @@ def _flat(data: Any) -> bytes | None:
         return None
 
 
-def _raw(data: NDArray[Any]) -> bytes:
+def raw_bytes(data: NDArray[Any]) -> bytes:
+    """As a binary tensor: little-endian, BYTES with the length before each element."""
     if data.dtype == np.object_:
         return encode_bytes(data.tolist())
     return data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()

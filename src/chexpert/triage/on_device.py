@@ -34,7 +34,7 @@ _WORKER_POLICY: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval
 """Threads of the runtime connect to nothing."""
 _FOR_GOOD: Final = {"cache-control": "private, max-age=86400, immutable"}
 """The address names the content."""
-_HERE: Final = {"bfloat16": "float32"}
+_HERE: Final = {"bfloat16": "float32", "int8-bfloat16": "int8"}
 """OpenVINO rounds the graph of such a bundle itself; the file that a browser gets computes in float32."""
 _TYPES: Final = {".mjs": "text/javascript", ".wasm": "application/wasm"}
 

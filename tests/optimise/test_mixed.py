@@ -1,0 +1,142 @@
+"""Which products of a network are rounded to 8 bits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from scipy.special import expit, logit
+
+from chexpert.bundle.sessions import open_graph
+from chexpert.domain.observations import OBSERVATIONS
+from chexpert.domain.predictions import flag
+from chexpert.evaluation.calibration import Platt
+from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.networks.build import build
+from chexpert.networks.settings import NetworkSettings
+from chexpert.optimise.export import export
+from chexpert.optimise.mixed import Part, Rounding, allowed_error, multiplications
+from chexpert.optimise.quantise import PRODUCTS, folded, only_rounded, static_int8
+
+POINTS = dict.fromkeys(OBSERVATIONS, 0.5)
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """One network in fp32 and in 8 bits."""
+
+    plain: Path
+    quantised: Path
+    rounding: Rounding
+    parts: list[Part]
+
+
+@pytest.fixture(scope="module", params=["small-cnn", "small-vit"])
+def rounded(
+    request: pytest.FixtureRequest,
+    pixels: np.ndarray,
+    calibration: Platt,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Rounded:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("rounded")
+    network = build(NetworkSettings(request.param))
+    fp32 = export(network, calibration, PreprocessSpec(size=64), folder / "fp32.onnx")
+    plain = folded(fp32, folder / "folded.onnx")
+    quantised = static_int8(plain, folder / "int8.onnx", pixels, outputs=False)
+    rounding = Rounding(plain, quantised, pixels, threads=1, tried=8)
+    return Rounded(plain, quantised, rounding, rounding.parts())
+
+
+def scores(graph: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
+    return open_graph(graph.SerializeToString(), 64, where="test", threads=1).run(pixels)
+
+
+def error(graph: onnx.ModelProto, rounded: Rounded, pixels: np.ndarray) -> float:
+    """As the module says it: of logits, without each label's mean."""
+    change = logit(scores(graph, pixels).astype(float)) - logit(rounded.rounding.scores.astype(float))
+    return float(np.sqrt(((change - change.mean(axis=0)) ** 2).mean()))
+
+
+def eight_bits(graph: onnx.ModelProto) -> int:
+    """Products that read rounded activations."""
+    made = {name for node in graph.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    return sum(node.input[0] in made for node in graph.graph.node if node.op_type in PRODUCTS)
+
+
+def test_only_what_is_named_is_rounded(rounded: Rounded, pixels: np.ndarray) -> None:
+    """With no name the graph is fp32's again, and nothing is left of what rounded it; with all, no sum is rounded."""
+    plain, quantised = onnx.load(str(rounded.plain)), onnx.load(str(rounded.quantised))
+    back = only_rounded(quantised, plain, [])
+    assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in back.graph.node}
+    assert len(back.graph.initializer) == len(plain.graph.initializer)
+    np.testing.assert_allclose(scores(back, pixels), scores(plain, pixels), atol=1e-6)
+    whole = only_rounded(quantised, plain, [part.name for part in rounded.parts])
+    made = {name for node in whole.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    assert eight_bits(whole) == eight_bits(quantised)
+    assert {node.op_type for node in whole.graph.node if made & set(node.input)} <= set(PRODUCTS)
+    assert error(whole, rounded, pixels) > 0.0
+
+
+def test_every_product_is_tried_alone(rounded: Rounded, pixels: np.ndarray) -> None:
+    """Each with its own error and cost; those with the most multiplications per squared error come first."""
+    plain, quantised = onnx.load(str(rounded.plain)), onnx.load(str(rounded.quantised))
+    assert len(rounded.parts) == eight_bits(quantised) > 3
+    for part in rounded.parts[:2] + rounded.parts[-2:]:
+        alone = scores(only_rounded(quantised, plain, [part.name]), pixels[:8])
+        change = logit(alone.astype(float)) - logit(rounded.rounding.scores[:8].astype(float))
+        assert part.error == pytest.approx(np.sqrt(((change - change.mean(axis=0)) ** 2).mean()), rel=1e-3, abs=1e-6)
+    gains = [part.multiplications / max(part.error, 1e-4) ** 2 for part in rounded.parts]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[-1] > 0.0
+
+
+def test_as_many_as_the_error_allows(rounded: Rounded, pixels: np.ndarray) -> None:
+    """Any error: all of them. None: none. Between: some, below the error."""
+    every = rounded.rounding.as_many(rounded.parts, 9.0)
+    assert eight_bits(every) == len(rounded.parts)
+    whole = error(every, rounded, pixels)
+    assert eight_bits(rounded.rounding.as_many(rounded.parts, -1.0)) == 0
+    some = rounded.rounding.as_many(rounded.parts, 0.6 * whole)
+    assert 0 < eight_bits(some) < len(rounded.parts)
+    assert error(some, rounded, pixels) <= 0.6 * whole
+
+
+def test_multiplications_are_those_of_the_layers(rounded: Rounded) -> None:
+    """Counted by hooks on torch's own layers; attention has two products more, of a sequence with itself."""
+    graph = onnx.load(str(rounded.plain))
+    counted = []
+
+    def count(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
+        if isinstance(module, torch.nn.Conv2d):
+            counted.append(output[0].numel() * module.weight[0].numel())
+        elif isinstance(module, torch.nn.Linear):
+            counted.append(output[0].numel() * module.in_features)
+
+    name = (
+        "small-vit" if "MatMul" in {node.op_type for node in onnx.load(str(rounded.plain)).graph.node} else "small-cnn"
+    )
+    network = build(NetworkSettings(name)).eval()
+    for module in network.modules():
+        module.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, 1, 64, 64))
+    found = list(multiplications(graph).values())
+    for expected in counted:
+        found.remove(expected)
+    assert all(left > 0 for left in found)
+    assert bool(found) == (name == "small-vit")
+
+
+def test_flags_change_as_often_as_allowed() -> None:
+    """Scores moved by so much, drawn anew, change about that share of the flags; none allowed, hardly any error."""
+    rng = np.random.default_rng(1)
+    drawn = expit(rng.normal(size=(400, len(OBSERVATIONS)))).astype(np.float32)
+    allowed = allowed_error(drawn, POINTS, 0.1)
+    moved = expit(logit(drawn.astype(float)) + allowed * rng.normal(size=drawn.shape))
+    changed = np.mean([flag(a, POINTS) != flag(b, POINTS) for a, b in zip(drawn.tolist(), moved.tolist(), strict=True)])
+    assert 0.06 < changed < 0.14
+    assert allowed_error(drawn, POINTS, 0.0) < 0.05 * allowed
+    assert allowed_error(drawn, POINTS, 1.0) > 3.9
