@@ -49,14 +49,16 @@ def pooling(source: str = "c", to: str = "y", **attributes: Any) -> onnx.NodePro
 
 @pytest.mark.parametrize("pool", [{}, {"strides": [1, 1]}, {"kernel_shape": [3, 3]}, {"ceil_mode": 1}])
 def test_a_pooling_comes_before_a_convolution_of_one_pixel(pool: dict[str, Any]) -> None:
+    """Whatever its window and step: the same numbers, and the graph that was given stays."""
     model = graph(convolution("x", "point", "bias"), pooling(**pool))
     changed = pooled_first(model)
     assert kinds(changed) == ["AveragePool", "Conv"]
-    assert kinds(model) == ["Conv", "AveragePool"]  # as it was
+    assert kinds(model) == ["Conv", "AveragePool"]
     np.testing.assert_allclose(answer(changed), answer(model), atol=1e-6)
 
 
 def test_two_poolings_both_come_first() -> None:
+    """The convolution wanders behind the second as behind the first."""
     model = graph(convolution("x", "point", "bias"), pooling(to="p"), pooling("p", strides=[1, 1]))
     changed = pooled_first(model)
     assert kinds(changed) == ["AveragePool", "AveragePool", "Conv"]
@@ -85,6 +87,7 @@ def test_other_poolings(nodes: tuple[onnx.NodeProto, ...]) -> None:
 
 
 def test_a_convolution_that_others_read_stays() -> None:
+    """What it puts out before the pooling is wanted too."""
     model = graph(convolution("x", "point"), pooling(to="p"), helper.make_node("GlobalAveragePool", ["c"], ["g"]),
                   helper.make_node("Add", ["p", "g"], ["y"]))  # fmt: skip
     assert pooled_first(model) == model
