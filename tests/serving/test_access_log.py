@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from chexpert.bundle.store import BundleRef
+from chexpert.serving import access_log
 from chexpert.serving.access_log import AccessLog
 from chexpert.serving.client import PredictorRefused, V2Client
 from chexpert.serving.exchange import Exchange, Stage
@@ -84,8 +86,25 @@ def test_a_reader_that_stops_costs_lines_and_not_answers(caplog: pytest.LogCaptu
     assert "3 lines" in caplog.text
 
 
+def test_lines_that_come_faster_than_moments_are_all_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many wait, nothing is gathered: a write follows at once, and no line is lost for want of a moment."""
+    monkeypatch.setattr(access_log, "_GATHER_S", 1.0)
+    file, count = tmp_path / "access.jsonl", 6400
+    with file.open("wb", buffering=0) as sink:
+        log = AccessLog(sink, waiting=count)
+        for _ in range(count):
+            log.write(finished())
+        deadline = time.monotonic() + 20.0  # a hundred moments would take 100 s
+        while file.read_bytes().count(b"\n") < count - 64 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert file.read_bytes().count(b"\n") >= count - 64
+        log.close()
+    assert file.read_bytes().count(b"\n") == count
+    assert log.dropped == 0
+
+
 def test_a_reader_that_is_gone_ends_the_log_quietly() -> None:
-    """A closed pipe, as behind `head`, is no error of the server."""
+    """A closed pipe, as behind `head`, is no error of the server; its lines count as lost."""
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "wb", buffering=0) as sink:  # noqa: PTH123 -- a file descriptor
@@ -93,6 +112,7 @@ def test_a_reader_that_is_gone_ends_the_log_quietly() -> None:
         log.write(finished())
         log.write(finished())
         log.close()
+    assert log.dropped == 2
 
 
 @pytest.fixture(scope="module")

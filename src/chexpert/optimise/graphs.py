@@ -14,7 +14,7 @@ from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.export import export
 from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, INPUTS_INT8, MIXED_SHARES, STATIC_INT8, Kind
-from chexpert.optimise.mixed import Rounding, allowed_error
+from chexpert.optimise.mixed import Rounding
 from chexpert.optimise.quantise import dynamic_int8, folded, static_int8
 from chexpert.optimise.settings import VariantSettings
 
@@ -72,7 +72,6 @@ def graphs(
         parts = rounding.parts()
         for name in mixtures:
             share = MIXED_SHARES[name] * (1.0 - settings.flag_agreement)
-            error = allowed_error(rounding.scores, thresholds, share)
-            onnx.save(rounding.as_many(parts, error), str(path(name)))
+            onnx.save(rounding.as_many(parts, thresholds, share), str(path(name)))
             made[name] = path(name)
     return made

@@ -3,8 +3,8 @@
 Rounding to 8 bits is not equally wrong everywhere: of a DenseNet-121's 120 convolutions the first made four fifths of
 the squared error, and ten made nine tenths of it with a ninth of the multiplications. Each product of the network is
 therefore rounded alone and the change of the logits measured; then as many are rounded together, those with the most
-multiplications per squared error first, as keep the flags. How wrong logits may be for that is read off the scores
-themselves: they are moved at random until too many flags change.
+multiplications per squared error first, as keep the flags. Few images tell how many flags that changes, because the
+change of each is tried on the scores of all.
 
 Sensitivity per layer: Dong et al. 2019 (arXiv 1905.03696), there by the Hessian, here by measuring.
 """
@@ -26,13 +26,10 @@ from chexpert.domain.predictions import flag
 from chexpert.optimise.parity import Scores, logits_of, session_scores
 from chexpert.optimise.quantise import PRODUCTS, only_rounded
 
-__all__ = ["Part", "Rounding", "allowed_error"]
+__all__ = ["Part", "Rounding", "flags_changed"]
 
-_DRAWS: Final = 32
-"""Random moves of each image's logits: with 64 images 1 flag in 2,000 is seen."""
-_HALVINGS: Final = 12
-_LARGEST: Final = 4.0
-"""Error of a logit that nobody would want."""
+Changes = NDArray[np.float64]
+
 _LEAST: Final = 1e-4
 """An error below it is counted as this: that of so few images may be zero by chance."""
 
@@ -48,27 +45,18 @@ class Part:
     """Rms change of a logit when it alone is rounded, without the mean of each label, which `correction` takes out."""
 
 
-def allowed_error(scores: Scores, thresholds: Mapping[Observation, float], share: float) -> float:
-    """Rms error of the logits, equal and independent, that changes the flags of at most this share of the images.
+def flags_changed(scores: Scores, changes: Changes, thresholds: Mapping[Observation, float]) -> float:
+    """Share of flags that changes of logits change, each tried on each image.
 
     Args:
         scores: (n, 14), n at least 1.
+        changes: Of the logits, (m, 14), seen on these images or on others, m at least 1.
         thresholds: Operating points.
-        share: From 0 to 1.
     """
-    logits, flags = logits_of(scores), [flag(row, thresholds) for row in scores.tolist()]
-    noise = np.random.default_rng(0).normal(size=(_DRAWS, *scores.shape))
-
-    def changed(error: float) -> float:
-        moved = expit(logits + error * noise)
-        found = [flag(row, thresholds) != flags[at] for one in moved for at, row in enumerate(one.tolist())]
-        return float(np.mean(found))
-
-    low, high = 0.0, _LARGEST
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if changed(middle) <= share else (low, middle)
-    return low
+    flags = [flag(row, thresholds) for row in scores.tolist()]
+    moved = expit(logits_of(scores)[:, None] + changes)
+    found = [flag(row, thresholds) != flags[image] for image, rows in enumerate(moved) for row in rows.tolist()]
+    return float(np.mean(found))
 
 
 class Rounding:
@@ -93,24 +81,26 @@ class Rounding:
         """All products, those to be rounded first in front: slow, a session and `tried` images for each."""
         costs = multiplications(self._model)
         names = _rounded(self._quantised)
-        parts = [Part(name, costs[name], self._error({name}, self._tried)) for name in names]
+        parts = [Part(name, costs[name], _rms(self._changes({name}, self._tried))) for name in names]
         return sorted(parts, key=lambda part: -part.multiplications / max(part.error, _LEAST) ** 2)
 
-    def as_many(self, parts: Sequence[Part], error: float) -> onnx.ModelProto:
-        """The graph with the first of the parts in 8 bits, as many as keep the measured rms error below this."""
+    def as_many(self, parts: Sequence[Part], thresholds: Mapping[Observation, float], share: float) -> onnx.ModelProto:
+        """The graph with the first of the parts in 8 bits, as many as change at most this share of the flags."""
         low, high = 0, len(parts)
         while low < high:
             middle = (low + high + 1) // 2
-            is_kept = self._error({part.name for part in parts[:middle]}, len(self._pixels)) <= error
+            changes = self._changes({part.name for part in parts[:middle]}, len(self._pixels))
+            is_kept = flags_changed(self.scores, changes, thresholds) <= share
             low, high = (middle, high) if is_kept else (low, middle - 1)
         return self._with({part.name for part in parts[:low]})
 
     def _with(self, rounded: set[str]) -> onnx.ModelProto:
         return only_rounded(self._quantised, self._model, rounded)
 
-    def _error(self, rounded: set[str], count: int) -> float:
+    def _changes(self, rounded: set[str], count: int) -> Changes:
+        """Of the first images' logits, without their mean, which `correction` takes out."""
         change = logits_of(self._answers(self._with(rounded), self._pixels[:count])) - logits_of(self.scores[:count])
-        return sqrt(float(np.mean((change - change.mean(axis=0)) ** 2)))
+        return np.asarray(change - change.mean(axis=0))
 
     def _answers(self, graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Scores:
         # ONNX Runtime computes a lone QDQ pair as it stands, in fp32: the rounding is the same, whatever runs it later.
@@ -122,6 +112,10 @@ class Rounding:
             runtime=ONNXRUNTIME,
         )
         return session_scores(session, lambda part: pixels[part], len(pixels))
+
+
+def _rms(changes: Changes) -> float:
+    return sqrt(float(np.mean(changes**2)))
 
 
 def multiplications(model: onnx.ModelProto) -> dict[str, int]:

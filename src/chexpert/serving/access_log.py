@@ -99,12 +99,14 @@ class AccessLog:
             try:
                 self._sink.write(b"".join(lines))
             except OSError:
+                self.dropped += len(lines)
                 return  # closed by its reader, as by `head`: once the queue is full, lines are counted as lost
 
     def _gathered(self) -> list[Mapping[str, Any] | None]:
-        """What comes in a moment, at least one; None behind the last of all."""
+        """What comes in a moment, or at once what fills a write; at least one; None behind the last of all."""
         told = [self._lines.get()]
-        self._closing.wait(_GATHER_S)
+        if self._lines.qsize() < _TOGETHER:
+            self._closing.wait(_GATHER_S)
         while told[-1] is not None and len(told) < _TOGETHER and not self._lines.empty():
             told.append(self._lines.get())
         return told
