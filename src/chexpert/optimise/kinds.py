@@ -28,7 +28,7 @@ MIXED_INT8: Final = "mixed-int8"
 MIXED_INT8_STRICT: Final = "mixed-int8-strict"
 MIXED_SHARES: Final[Mapping[str, float]] = MappingProxyType({MIXED_INT8: 0.2, MIXED_INT8_STRICT: 0.05})
 """Flags that such a graph may change on the images it is made on, of those that the gate lets change. Far below 1: on
-other images thrice as many of DenseNet-121's changed. The wider is the faster, and may fail: then the strict is left."""
+other images thrice as many of DenseNet-121's changed. The wider is faster, and may fail: then the strict is left."""
 
 
 @dataclass(frozen=True, slots=True)
