@@ -3,8 +3,8 @@
 Rounding to 8 bits is not equally wrong everywhere: of a DenseNet-121's 120 convolutions the first made four fifths of
 the squared error, and ten made nine tenths of it with a ninth of the multiplications. Each product of the network is
 therefore rounded alone and the change of the logits measured; then as many are rounded together, those with the most
-multiplications per squared error first, as keep the flags. Few images tell how many flags that changes, because the
-change of each is tried on the scores of all.
+multiplications per squared error first, as keep the flags. Few images tell how many flags that changes: the change of
+each is tried on the scores of all, and stretched, since hardly one lies as near to a point as the change is long.
 
 Sensitivity per layer: Dong et al. 2019 (arXiv 1905.03696), there by the Hessian, here by measuring.
 """
@@ -32,6 +32,10 @@ Changes = NDArray[np.float64]
 
 _LEAST: Final = 1e-4
 """An error below it is counted as this: that of so few images may be zero by chance."""
+_STRETCH: Final = 8.0
+"""A change so many times as long changes so many times as many flags, while it is short against the scores' own spread.
+Of a DenseNet-121 64 images told 0.3 and 0.8 % by that of what were 0.4 and 1.1 % on 533 others; 0.1 and 0.02 % without.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Part:
 
 
 def flags_changed(scores: Scores, changes: Changes, thresholds: Mapping[Observation, float]) -> float:
-    """Share of flags that changes of logits change, each tried on each image.
+    """Share of flags that changes of logits change, each tried on each image, stretched.
 
     Args:
         scores: (n, 14), n at least 1.
@@ -54,9 +58,9 @@ def flags_changed(scores: Scores, changes: Changes, thresholds: Mapping[Observat
         thresholds: Operating points.
     """
     flags = [flag(row, thresholds) for row in scores.tolist()]
-    moved = expit(logits_of(scores)[:, None] + changes)
+    moved = expit(logits_of(scores)[:, None] + _STRETCH * changes)
     found = [flag(row, thresholds) != flags[image] for image, rows in enumerate(moved) for row in rows.tolist()]
-    return float(np.mean(found))
+    return float(np.mean(found)) / _STRETCH
 
 
 class Rounding:
