@@ -138,7 +138,7 @@ def test_multiplications_are_those_of_the_layers(rounded: Rounded) -> None:
 
 
 def test_each_change_is_tried_on_each_image() -> None:
-    """Changes of 0, -1.5 and -2.5, when eight times as long, change three of twelve flags: an eighth of that is told."""
+    """Changes of 0, -1.5 and -2.5, when eight times as long, change 3 of 12 flags: an eighth of that is told."""
     first = OBSERVATIONS[1]
     raised, moved = np.full((4, len(OBSERVATIONS)), -9.0), np.zeros((3, len(OBSERVATIONS)))
     raised[:, 1], moved[:, 1] = [-1.0, 1.0, 2.0, 3.0], np.array([0.0, -1.5, -2.5]) / 8.0
