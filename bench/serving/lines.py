@@ -48,8 +48,8 @@ def lines(rounds: Rounds, *, flags: str) -> list[Row]:
             Target(f"{OURS_REST}: requests/s at c=4 / {TORCH_JSON}", OURS_REST, "rps_c4", TORCH_JSON, at_least=6),
             rounds,
         ),
+        row(Target(f"{BARE_LIGHT}: requests/s at c=4 / {BARE_FP32}", BARE_LIGHT, "rps_c4", BARE_FP32), rounds),
     ]
-    rows.append(row(Target(f"{BARE_LIGHT}: requests/s at c=4 / {BARE_FP32}", BARE_LIGHT, "rps_c4", BARE_FP32), rounds))
     rows += [
         row(Target(f"{way}: p99 at c=4, ms", way, "p99_c4", at_most=1000.0), rounds)
         for way in (OURS_GRPC, OURS_REST, OURS_JPEG)

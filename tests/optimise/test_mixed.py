@@ -122,9 +122,7 @@ def test_multiplications_are_those_of_the_layers(rounded: Rounded) -> None:
         elif isinstance(module, torch.nn.Linear):
             counted.append(output[0].numel() * module.in_features)
 
-    name = (
-        "small-vit" if "MatMul" in {node.op_type for node in onnx.load(str(rounded.plain)).graph.node} else "small-cnn"
-    )
+    name = "small-vit" if "MatMul" in {node.op_type for node in graph.graph.node} else "small-cnn"
     network = build(NetworkSettings(name)).eval()
     for module in network.modules():
         module.register_forward_hook(count)

@@ -15,7 +15,6 @@ import onnx
 __all__ = ["concatenated_on", "pooled_first"]
 
 _POINT: Final = [1, 1]
-_UNPADDED: Final = frozenset({0})
 
 
 def pooled_first(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -42,7 +41,8 @@ def pooled_first(model: onnx.ModelProto) -> onnx.ModelProto:
         second.CopyFrom(convolution)
         convolution.CopyFrom(first)  # nodes stand in the order in which they are computed
         pool.CopyFrom(second)
-    return _without_shapes(changed)
+    graph.ClearField("value_info")  # shapes noted for values between the nodes are no longer theirs
+    return changed
 
 
 def concatenated_on(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -73,15 +73,9 @@ def _is_pointwise(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
 
 def _is_unpadded(node: onnx.NodeProto) -> bool:
     automatic = _attribute(node, "auto_pad", b"NOTSET")
-    return automatic in {b"NOTSET", b"VALID"} and _UNPADDED.issuperset(_attribute(node, "pads", [0]))
+    return automatic in {b"NOTSET", b"VALID"} and not any(_attribute(node, "pads", []))
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     found = [onnx.helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name]
     return found[0] if found else default
-
-
-def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Shapes noted for values between the nodes are no longer theirs."""
-    model.graph.ClearField("value_info")
-    return model

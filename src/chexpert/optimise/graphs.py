@@ -32,7 +32,7 @@ def graphs(
     folder: Path,
     settings: VariantSettings,
 ) -> dict[str, Path]:
-    """The files that these kinds run, by name; those of reduced precision with their mean error.
+    """The files that these kinds run, by name; those of reduced precision still with their mean error.
 
     Args:
         module: As `export`.
