@@ -5,6 +5,7 @@ No training and no writing of bundles here; a variant that loses something is re
 
 __all__ = [
     "algebra",
+    "blocks",
     "choice",
     "correction",
     "errors",

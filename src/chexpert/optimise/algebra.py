@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import onnx
 
-__all__ = ["concatenated_on", "pooled_first"]
+__all__ = ["attribute", "concatenated_on", "drop_unread", "pooled_first"]
 
 _POINT: Final = [1, 1]
 
@@ -53,7 +53,7 @@ def concatenated_on(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in changed.graph.node:
         if node.op_type != "Concat":
             continue
-        axis, inputs = _attribute(node, "axis", None), tuple(node.input)
+        axis, inputs = attribute(node, "axis", None), tuple(node.input)
         for length in range(len(inputs) - 1, 1, -1):
             if (begun := earlier.get((axis, inputs[:length]))) is not None:
                 node.ClearField("input")
@@ -65,17 +65,31 @@ def concatenated_on(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _is_pointwise(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
     """Each of its output pixels is made of one input pixel."""
-    if node.op_type != "Conv" or set(_attribute(node, "strides", [1])) != {1}:
+    if node.op_type != "Conv" or set(attribute(node, "strides", [1])) != {1}:
         return False
     sides = [list(tensor.dims[2:]) for tensor in graph.initializer if tensor.name == node.input[1]]
     return sides == [_POINT] and _is_unpadded(node)
 
 
 def _is_unpadded(node: onnx.NodeProto) -> bool:
-    automatic = _attribute(node, "auto_pad", b"NOTSET")
-    return automatic in {b"NOTSET", b"VALID"} and not any(_attribute(node, "pads", []))
+    automatic = attribute(node, "auto_pad", b"NOTSET")
+    return automatic in {b"NOTSET", b"VALID"} and not any(attribute(node, "pads", []))
 
 
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """The value of a node's attribute, or the default where it has none of that name."""
     found = [onnx.helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name]
     return found[0] if found else default
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove nodes and constants that lead to no output."""
+    read = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):  # after all that read it
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            read.update(node.input)
+    for tensor in list(graph.initializer):
+        if tensor.name not in read:
+            graph.initializer.remove(tensor)

@@ -11,6 +11,7 @@ from torch import nn
 from chexpert.domain.observations import Observation
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
+from chexpert.optimise.blocks import quantised_first
 from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.export import export
 from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, INPUTS_INT8, MIXED_SHARES, STATIC_INT8, Kind
@@ -74,4 +75,6 @@ def graphs(
             share = MIXED_SHARES[name] * (1.0 - settings.flag_agreement)
             onnx.save(rounding.as_many(parts, thresholds, share), str(path(name)))
             made[name] = path(name)
+    for name in made.keys() & {INPUTS_INT8, *mixtures}:
+        onnx.save(quantised_first(onnx.load(str(made[name]))), str(made[name]))
     return made

@@ -13,6 +13,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from chexpert.bundle.interface import INPUT
+from chexpert.optimise.algebra import drop_unread
 
 __all__ = ["PRODUCTS", "dynamic_int8", "folded", "only_rounded", "static_int8"]
 
@@ -91,21 +92,8 @@ def only_rounded(quantised: onnx.ModelProto, model: onnx.ModelProto, names: Coll
                 if all(tensor.name != own for tensor in graph.initializer):
                     graph.initializer.add().CopyFrom(constants[name])
                     graph.initializer[-1].name = own
-    _drop_unread(graph)
+    drop_unread(graph)
     return mixed
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove nodes and constants that lead to no output."""
-    read = {output.name for output in graph.output}
-    for node in reversed(list(graph.node)):  # after all that read it
-        if read.isdisjoint(node.output):
-            graph.node.remove(node)
-        else:
-            read.update(node.input)
-    for tensor in list(graph.initializer):
-        if tensor.name not in read:
-            graph.initializer.remove(tensor)
 
 
 def _operators(model: onnx.ModelProto) -> list[str]:
