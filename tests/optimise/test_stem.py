@@ -14,7 +14,7 @@ from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks.build import build
 from chexpert.networks.settings import NetworkSettings
 from chexpert.optimise.export import export
-from chexpert.optimise.stem import with_exact_pixels
+from chexpert.optimise.stem import middle_level, with_exact_pixels, with_whole_pixels
 
 
 @pytest.mark.parametrize("name", ["small-cnn", "small-vit", "densenet121", "vit-s16"])
@@ -77,3 +77,30 @@ def test_any_chain_of_numbers_is_one_subtraction() -> None:
 def test_other_graphs_are_left_as_they_are(model: onnx.ModelProto) -> None:
     """Nothing is changed where the sums might be others."""
     assert with_exact_pixels(model) is model
+
+
+def with_bias(model: onnx.ModelProto) -> onnx.ModelProto:
+    """As folding leaves it."""
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    convolution.input.append("bias")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0.5, -0.5], np.float32), "bias"))
+    return model
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_whole_pixels_move_the_border_alone(has_bias: bool) -> None:
+    """8 bits hold p - 128; the bias makes up for the half level, but where padding stands for pixels."""
+    model = with_exact_pixels(chain(("Mul", 1 / 255), ("Sub", 0.5), ("Div", 0.25)))
+    model = with_bias(model) if has_bias else model
+    changed = with_whole_pixels(model)
+    assert (middle_level(model), middle_level(changed)) == (127.5, 128.0)
+    difference = np.abs(answer(changed) - answer(model))
+    kernel = numpy_helper.to_array(next(tensor for tensor in changed.graph.initializer if tensor.name == "kernel"))
+    assert difference[..., 1:-1, 1:-1].max() < 1e-4
+    assert 1e-3 < difference.max() < 0.5 * np.abs(kernel).sum((1, 2, 3)).max()
+
+
+def test_without_centred_pixels_all_stays() -> None:
+    """There is no middle to move."""
+    model = chain(("Mul", 1 / 255), weights=2)
+    assert with_whole_pixels(model) == model

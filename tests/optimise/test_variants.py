@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from chexpert.bundle.card import MODEL, REFERENCE, Card
 from chexpert.bundle.sessions import open_graph
@@ -17,12 +18,14 @@ from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.networks.build import build
 from chexpert.networks.settings import NetworkSettings
+from chexpert.optimise.activations import batches
 from chexpert.optimise.choice import VariantComparison, VariantRow
 from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.kinds import KINDS
 from chexpert.optimise.page import page
 from chexpert.optimise.quantise import folded, static_int8
 from chexpert.optimise.settings import VariantSettings
+from chexpert.optimise.stem import CENTRED, with_whole_pixels
 from chexpert.optimise.variants import Images, compare
 
 SETTINGS = VariantSettings(latency_runs=30, batches=(1, 4), throughput_runs=2, rounds=100, threads=1)
@@ -148,6 +151,22 @@ def test_static_int8_is_calibrated_on_the_given_images(comparison: VariantCompar
     grey = static_int8(plain, tmp_path / "grey.onnx", np.full((2, 1, 64, 64), 128, np.uint8), outputs=True)
     assert grey.read_bytes() != _row(comparison, "static-int8").path.read_bytes()
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(str(grey)).graph.node}
+
+
+def test_ranges_are_wider_than_what_was_seen(comparison: VariantComparison, pixels: np.ndarray, tmp_path: Path) -> None:
+    """By a twentieth; the pixels' own range holds all grey levels, each exactly."""
+    plain = with_whole_pixels(onnx.load(str(folded(_row(comparison, "fp32").path, tmp_path / "folded.onnx"))))
+    onnx.save(plain, str(tmp_path / "plain.onnx"))
+    few = onnx.load(str(static_int8(tmp_path / "plain.onnx", tmp_path / "few.onnx", pixels[:4] // 2, outputs=False)))
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in few.graph.initializer}
+    rounding = {node.input[0]: node.input[1:] for node in few.graph.node if node.op_type == "QuantizeLinear"}
+    scale, zero = (constants[name] for name in rounding.pop(CENTRED))
+    assert (scale, zero) == (1.0, 128)
+    assert len(rounding) > 1
+    for name, (step, _) in rounding.items():
+        seen = np.concatenate([found[name] for found in batches(plain, [name], pixels[:4] // 2, threads=1)])
+        span = max(seen.max(), 0.0) - min(seen.min(), 0.0)
+        assert 255.0 * constants[step] == pytest.approx(1.05 * span, rel=1e-3)
 
 
 @pytest.mark.parametrize("reduced", ["static-int8", "openvino-bf16"])

@@ -4,14 +4,17 @@ No training and no writing of bundles here; a variant that loses something is re
 """
 
 __all__ = [
+    "activations",
     "algebra",
     "blocks",
     "choice",
+    "compensation",
     "correction",
     "errors",
     "export",
     "graphs",
     "kinds",
+    "levels",
     "measure",
     "mixed",
     "page",

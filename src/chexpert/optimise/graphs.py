@@ -1,6 +1,6 @@
 """The ONNX files that the variants run: one export, and what is made of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,15 @@ from chexpert.domain.observations import Observation
 from chexpert.evaluation.calibration import Platt
 from chexpert.imaging.preprocess import PreprocessSpec
 from chexpert.optimise.blocks import quantised_first
+from chexpert.optimise.compensation import Compensation
 from chexpert.optimise.errors import NoCalibrationImages
 from chexpert.optimise.export import export
-from chexpert.optimise.kinds import DYNAMIC_INT8, FP32, INPUTS_INT8, MIXED_SHARES, STATIC_INT8, Kind
+from chexpert.optimise.kinds import BFLOAT16, DYNAMIC_INT8, FP32, INPUTS_INT8, MIXTURES, STATIC_INT8, Kind
+from chexpert.optimise.levels import levelled
 from chexpert.optimise.mixed import Rounding
 from chexpert.optimise.quantise import dynamic_int8, folded, static_int8
 from chexpert.optimise.settings import VariantSettings
+from chexpert.optimise.stem import with_whole_pixels
 
 __all__ = ["graphs"]
 
@@ -52,7 +55,6 @@ def graphs(
     if not len(pixels) and any(kind.reduced for kind in kinds):
         raise NoCalibrationImages
     needed = {kind.graph for kind in kinds}
-    mixtures = MIXED_SHARES.keys() & needed
     below = folder / "uncorrected"
     below.mkdir(parents=True, exist_ok=True)
 
@@ -66,15 +68,40 @@ def graphs(
         plain = folded(made[FP32], path("folded"))
     if STATIC_INT8 in needed:
         made[STATIC_INT8] = static_int8(plain, path(STATIC_INT8), pixels, outputs=True)
-    if INPUTS_INT8 in needed or mixtures:
-        made[INPUTS_INT8] = static_int8(plain, path(INPUTS_INT8), pixels, outputs=False)
-    if mixtures:
-        rounding = Rounding(plain, made[INPUTS_INT8], pixels, threads=settings.threads, tried=settings.trial_images)
-        parts = rounding.parts()
-        for name in mixtures:
-            share = MIXED_SHARES[name] * (1.0 - settings.flag_agreement)
-            onnx.save(rounding.as_many(parts, thresholds, share), str(path(name)))
-            made[name] = path(name)
-    for name in made.keys() & {INPUTS_INT8, *mixtures}:
-        onnx.save(quantised_first(onnx.load(str(made[name]))), str(made[name]))
+    if needed <= made.keys():
+        return made
+    for name, graph in _compensated(plain, pixels, below, needed=needed, thresholds=thresholds, settings=settings):
+        made[name] = path(name)
+        onnx.save(graph, str(made[name]))
     return made
+
+
+def _compensated(
+    plain: Path,
+    pixels: NDArray[np.uint8],
+    below: Path,
+    *,
+    needed: Collection[str],
+    thresholds: Mapping[Observation, float],
+    settings: VariantSettings,
+) -> Iterator[tuple[str, onnx.ModelProto]]:
+    """The graphs for OpenVINO: bf16, int8 with exact sums, and what mixes them."""
+    level = levelled(with_whole_pixels(onnx.load(str(plain))), pixels, threads=settings.threads)
+    compensation = Compensation(level, pixels, threads=settings.threads)
+    rest = {"int8": level, "int8-bfloat16": compensation.bfloat16()}
+    yield BFLOAT16, rest["int8-bfloat16"]
+    mixtures = [name for name in MIXTURES if name in needed]
+    if INPUTS_INT8 not in needed and not mixtures:
+        return
+    onnx.save(level, str(below / "levelled.onnx"))
+    nearest = static_int8(below / "levelled.onnx", below / "nearest-int8.onnx", pixels, outputs=False)
+    int8 = compensation.int8(onnx.load(str(nearest)))
+    yield INPUTS_INT8, quantised_first(int8)
+    if not mixtures:
+        return
+    rounding = Rounding(level, int8, pixels, threads=settings.threads)
+    parts = rounding.parts(settings.trial_images)
+    for name in mixtures:
+        precision, share = MIXTURES[name].precision, MIXTURES[name].share * (1.0 - settings.flag_agreement)
+        mixed = rounding.as_many(parts, thresholds, share, rest=rest[precision], precision=precision)
+        yield name, quantised_first(mixed)

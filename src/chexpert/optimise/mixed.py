@@ -12,7 +12,6 @@ Sensitivity per layer: Dong et al. 2019 (arXiv 1905.03696), there by the Hessian
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod, sqrt
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,8 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from chexpert.bundle.sessions import ONNXRUNTIME, open_graph
+from chexpert.bundle.errors import RuntimeUnavailable
+from chexpert.bundle.sessions import ONNXRUNTIME, OPENVINO, open_graph
 from chexpert.domain.observations import Observation
 from chexpert.domain.predictions import flag
 from chexpert.optimise.parity import Scores, logits_of, session_scores
@@ -66,56 +66,86 @@ def flags_changed(scores: Scores, changes: Changes, thresholds: Mapping[Observat
 class Rounding:
     """A graph, the same graph with all products in 8 bits, and what lies between."""
 
-    def __init__(self, model: Path, quantised: Path, pixels: NDArray[np.uint8], *, threads: int, tried: int) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, quantised: onnx.ModelProto, pixels: NDArray[np.uint8], *, threads: int
+    ) -> None:
         """Nothing is measured yet.
 
         Args:
             model: fp32, folded.
-            quantised: From `static_int8`, without outputs.
+            quantised: From `static_int8` of it, without outputs.
             pixels: (n, 1, H, W) images that errors are measured on.
             threads: As `VariantSettings.threads`.
-            tried: Images of these that each product is tried on by itself.
         """
-        self._model, self._quantised = onnx.load(str(model)), onnx.load(str(quantised))
-        self._pixels, self._threads, self._tried = pixels, threads, tried
-        self.scores = self._answers(self._model, pixels)
+        self._model, self._quantised = model, quantised
+        self._pixels, self._threads = pixels, threads
+        self.scores = self._answers(model, len(pixels))
         """Of the fp32 graph, (n, 14)."""
 
-    def parts(self) -> list[Part]:
+    def parts(self, tried: int) -> list[Part]:
         """All products, those to be rounded first in front: slow, a session and `tried` images for each."""
         costs = multiplications(self._model)
-        names = _rounded(self._quantised)
-        parts = [Part(name, costs[name], _rms(self._changes({name}, self._tried))) for name in names]
+        parts = []
+        for name in _rounded(self._quantised):
+            alone = only_rounded(self._quantised, self._model, {name})
+            # ONNX Runtime computes a lone QDQ pair as it stands, in fp32: the rounding is the same, whatever runs it.
+            parts.append(Part(name, costs[name], _rms(self._changes(self._answers(alone, tried)))))
         return sorted(parts, key=lambda part: -part.multiplications / max(part.error, _LEAST) ** 2)
 
-    def as_many(self, parts: Sequence[Part], thresholds: Mapping[Observation, float], share: float) -> onnx.ModelProto:
-        """The graph with the first of the parts in 8 bits, as many as change at most this share of the flags."""
+    def as_many(
+        self,
+        parts: Sequence[Part],
+        thresholds: Mapping[Observation, float],
+        share: float,
+        *,
+        rest: onnx.ModelProto,
+        precision: str,
+    ) -> onnx.ModelProto:
+        """The graph with the first of the parts in 8 bits, as many as change at most this share of the flags.
+
+        Args:
+            parts: In their order.
+            thresholds: Operating points.
+            share: Of the flags.
+            rest: The graph that the other parts are taken from.
+            precision: What OpenVINO computes it in; where it can't here, no part is in 8 bits.
+        """
         low, high = 0, len(parts)
         while low < high:
             middle = (low + high + 1) // 2
-            changes = self._changes({part.name for part in parts[:middle]}, len(self._pixels))
-            is_kept = flags_changed(self.scores, changes, thresholds) <= share
+            is_kept = self._is_kept(self._first(parts, middle, rest), thresholds, share, precision)
             low, high = (middle, high) if is_kept else (low, middle - 1)
-        return self._with({part.name for part in parts[:low]})
+        return self._first(parts, low, rest)
 
-    def _with(self, rounded: set[str]) -> onnx.ModelProto:
-        return only_rounded(self._quantised, self._model, rounded)
+    def _first(self, parts: Sequence[Part], count: int, rest: onnx.ModelProto) -> onnx.ModelProto:
+        return only_rounded(self._quantised, rest, {part.name for part in parts[:count]})
 
-    def _changes(self, rounded: set[str], count: int) -> Changes:
+    def _is_kept(
+        self, graph: onnx.ModelProto, thresholds: Mapping[Observation, float], share: float, precision: str
+    ) -> bool:
+        try:
+            answers = self._answers(graph, len(self._pixels), OPENVINO, precision)
+        except RuntimeUnavailable:
+            return False
+        return flags_changed(self.scores, self._changes(answers), thresholds) <= share
+
+    def _changes(self, answers: Scores) -> Changes:
         """Of the first images' logits, without their mean, which `correction` takes out."""
-        change = logits_of(self._answers(self._with(rounded), self._pixels[:count])) - logits_of(self.scores[:count])
+        change = logits_of(answers) - logits_of(self.scores[: len(answers)])
         return np.asarray(change - change.mean(axis=0))
 
-    def _answers(self, graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Scores:
-        # ONNX Runtime computes a lone QDQ pair as it stands, in fp32: the rounding is the same, whatever runs it later.
+    def _answers(
+        self, graph: onnx.ModelProto, count: int, runtime: str = ONNXRUNTIME, precision: str = "float32"
+    ) -> Scores:
         session = open_graph(
             graph.SerializeToString(),
-            pixels.shape[-1],
+            self._pixels.shape[-1],
             where="a mixture of int8 and float",
             threads=self._threads,
-            runtime=ONNXRUNTIME,
+            runtime=runtime,
+            precision=precision,
         )
-        return session_scores(session, lambda part: pixels[part], len(pixels))
+        return session_scores(session, lambda part: self._pixels[:count][part], count)
 
 
 def _rms(changes: Changes) -> float:

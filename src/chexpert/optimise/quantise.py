@@ -9,17 +9,21 @@ from typing import Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from chexpert.bundle.interface import INPUT
 from chexpert.optimise.algebra import drop_unread
+from chexpert.optimise.stem import CENTRED, middle_level
 
 __all__ = ["PRODUCTS", "dynamic_int8", "folded", "only_rounded", "static_int8"]
 
 PRODUCTS: Final = ("Conv", "MatMul", "Gemm")
 """Operators whose multiplications are a network's time."""
 _CALIBRATION_BATCH: Final = 8
+_HEADROOM: Final = 1.05
+"""What some images never exceeded others do; wider ranges have coarser steps."""
 
 
 def dynamic_int8(model: Path, path: Path) -> Path:
@@ -66,8 +70,24 @@ def static_int8(model: Path, path: Path, pixels: NDArray[np.uint8], *, outputs: 
         )
     if not outputs:
         products = {node.name for node in plain.graph.node if node.op_type in operators}
-        onnx.save(only_rounded(onnx.load(str(path)), plain, products), str(path))
+        onnx.save(_with_headroom(only_rounded(onnx.load(str(path)), plain, products)), str(path))
     return path
+
+
+def _with_headroom(quantised: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose activations have wider ranges than were seen, except the pixels', of which there are no others."""
+    wider = onnx.ModelProto()
+    wider.CopyFrom(quantised)
+    numbers = {tensor.name: tensor for tensor in wider.graph.initializer}
+    for node in wider.graph.node:
+        if node.op_type == "QuantizeLinear":
+            scale, zero = (numbers[name] for name in node.input[1:])
+            step = numpy_helper.to_array(scale) * _HEADROOM
+            if node.input[0] == CENTRED:
+                step, middle = np.ones(()), middle_level(quantised)
+                zero.CopyFrom(numpy_helper.from_array(np.asarray(middle, np.uint8), zero.name))
+            scale.CopyFrom(numpy_helper.from_array(step.astype(np.float32), scale.name))
+    return wider
 
 
 def only_rounded(quantised: onnx.ModelProto, model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:

@@ -30,7 +30,7 @@ class VariantSettings:
     """Images of a run whose throughput is measured."""
     throughput_runs: int = 6
     """Runs of each batch and variant."""
-    calibration_images: int = 64
+    calibration_images: int = 128
     """At most so many are shown to int8."""
     trial_images: int = 16
     """Of these, those that each product of a network is rounded alone on, for the mixtures of int8 and float."""

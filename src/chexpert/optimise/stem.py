@@ -14,8 +14,12 @@ import onnx
 from onnx import numpy_helper
 
 from chexpert.bundle.interface import INPUT
+from chexpert.optimise.algebra import drop_unread
 
-__all__ = ["with_exact_pixels"]
+__all__ = ["CENTRED", "middle_level", "with_exact_pixels", "with_whole_pixels"]
+
+CENTRED: Final = f"{INPUT}_centred"
+"""What the first convolution reads: grey levels less the middle one."""
 
 Affine = tuple[float, float]
 """Slope and shift."""
@@ -66,7 +70,7 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
     weights.CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), weights.name))
     middle = numpy_helper.from_array(np.array(_halves(-shift / slope), np.float32), f"{INPUT}_middle")
     graph.initializer.append(middle)
-    centred = onnx.helper.make_node("Sub", [cast.output[0], middle.name], [f"{INPUT}_centred"], name=f"{INPUT}_centred")
+    centred = onnx.helper.make_node("Sub", [cast.output[0], middle.name], [CENTRED], name=CENTRED)
     graph.node.insert(list(graph.node).index(cast) + 1, centred)
     node.input[0] = centred.output[0]
     for gone in chain:
@@ -74,6 +78,43 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
         if len(users[gone.input[1]]) == 1:
             graph.initializer.remove(numbers[gone.input[1]])
     return changed
+
+
+def with_whole_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with p - 128 in place of p - 127.5, which 8 bits hold exactly: rounded, that would be off by half a level.
+
+    The same function except at the border, where padding then stands for grey level 128 and not for 127.5.
+
+    Args:
+        model: From `with_exact_pixels`; else it is returned as it is.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    numbers = {tensor.name: tensor for tensor in graph.initializer}
+    reader = next((node for node in graph.node if CENTRED in node.input), None)
+    if reader is None:
+        return model
+    middle = middle_level(model)
+    moved = np.ceil(middle) - middle
+    weights, *bias = (numpy_helper.to_array(numbers[name]).astype(np.float64) for name in reader.input[1:])
+    made_up = sum(bias, moved * weights.reshape(len(weights), -1).sum(axis=1))
+    for name, values in ((f"{CENTRED}_middle", middle + moved), (f"{CENTRED}_bias", made_up)):
+        graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
+    _centring(changed).input[1] = f"{CENTRED}_middle"
+    reader.input[2:] = [f"{CENTRED}_bias"]
+    drop_unread(graph)
+    return changed
+
+
+def middle_level(model: onnx.ModelProto) -> float:
+    """Grey level that CENTRED has as 0."""
+    found = next(tensor for tensor in model.graph.initializer if tensor.name == _centring(model).input[1])
+    return float(numpy_helper.to_array(found).item())
+
+
+def _centring(model: onnx.ModelProto) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if CENTRED in node.output)
 
 
 def _halves(middle: float) -> float:
