@@ -24,7 +24,7 @@ COLUMNS: Final = (
 )
 """Heads of `cells`. Images per second of runs of one image, and of the largest run that was measured."""
 
-_LEFT, _WIDTH, _ROW = 130, 560, 26
+_LEFT, _WIDTH, _ROW = 180, 560, 26
 
 
 def page(comparison: VariantComparison) -> str:
