@@ -13,7 +13,7 @@ from bench.serving.fixtures import FP32, ROOT, Fixtures, Served, fixtures
 from bench.serving.installed import NotInstallable, installed
 from bench.serving.lines import lines
 from bench.serving.measuring import EQUAL, SAME_VARIANT, Turns, check, rotated, truth
-from bench.serving.processes import Running, running
+from bench.serving.processes import NotStarted, Running, running
 from bench.serving.table import Row, medians
 from bench.serving.ways import (
     BARE_FP32,
@@ -28,6 +28,7 @@ from bench.serving.ways import (
     product_ways,
 )
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PACKAGES: Final = ("onnxruntime", "openvino", "torch", "kserve", "fastapi", "uvicorn", "grpcio", "numpy", "pillow")
@@ -93,8 +94,7 @@ def _speeds(
         try:
             server, way = installed(name, built.plain, built)
         except NotInstallable as error:
-            skipped[name] = str(error)
-            console.print(f"[bold red]SKIPPED[/] {name}: {error}")
+            _skip(console, skipped, name, error)
             continue
         servers.append(server)
         ways.append(way)
@@ -108,7 +108,15 @@ def _speeds(
     ]
     measured = []
     with contextlib.ExitStack() as stack:
-        up = {one.name: _started(console, stack, one, built) for one in servers}
+        up: dict[str, Running] = {}
+        for one in servers:
+            try:
+                up[one.name] = _started(console, stack, one, built)
+            except NotStarted as error:
+                if one.name not in more.split(","):
+                    raise
+                _skip(console, skipped, one.name, error)
+        ways = [way for way in ways if way.server in up]
         differences = _checked(built, served, ways, up)
         for turn in range(rounds):
             found: dict[str, dict[str, float]] = {}
@@ -118,6 +126,12 @@ def _speeds(
                 console.print(f"round {turn + 1}/{rounds} {one.name}: {told}")
             measured.append({one.name: found[one.name] for one in [*ways, *loops]})
     return measured, differences, skipped
+
+
+def _skip(console: Console, skipped: dict[str, str], name: str, error: Exception) -> None:
+    """Of a peer on request: the others are measured all the same."""
+    skipped[name] = str(error)
+    console.print(f"[bold red]SKIPPED[/] {name}: {escape(str(error))}")
 
 
 def _started(console: Console, stack: contextlib.ExitStack, server: Server, built: Fixtures) -> Running:
