@@ -55,8 +55,7 @@ class Network:
         fp32 = export(build(NetworkSettings(name)), calibration, PreprocessSpec(size=64), folder / "fp32.onnx")
         self.name, self.pixels = name, pixels
         self.plain = onnx.load(str(folded(fp32, folder / "folded.onnx")))
-        onnx.save(self.plain, str(folder / "plain.onnx"))
-        self.nearest = onnx.load(str(static_int8(folder / "plain.onnx", folder / "int8.onnx", pixels, outputs=False)))
+        self.nearest = onnx.load(str(static_int8(folder / "folded.onnx", folder / "int8.onnx", pixels, outputs=False)))
         self.compensation = Compensation(self.plain, pixels, threads=1)
 
     def error(self, model: onnx.ModelProto) -> float:

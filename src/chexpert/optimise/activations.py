@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
+from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.interface import INPUT
+from chexpert.bundle.onnxruntime_engine import inference_session
 
 __all__ = ["batches"]
 
@@ -31,9 +32,7 @@ def batches(
     told.CopyFrom(model)
     del told.graph.output[:]
     told.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = inference_session(told.SerializeToString(), threads or available_cpus())
     for start in range(0, len(pixels), _BATCH):
         found = session.run(list(names), {INPUT: pixels[start : start + _BATCH]})
         yield dict(zip(names, found, strict=True))

@@ -77,8 +77,9 @@ class Compensation:
             if maker is None or maker.op_type != "DequantizeLinear":
                 continue
             steps, scale = (tensors[name] for name in maker.input[:2])
-            scales = np.broadcast_to(numpy_helper.to_array(scale).astype(np.float64), len(layer.matrix))
-            found = layer.shaped(rounded(layer.matrix / scales[:, None], squares, _whole)).astype(np.int8)
+            # A number, or one for each output.
+            step = numpy_helper.to_array(scale).astype(np.float64).reshape(-1, 1)
+            found = layer.shaped(rounded(layer.matrix / step, squares, _whole)).astype(np.int8)
             steps.CopyFrom(numpy_helper.from_array(found, steps.name))
         return changed
 

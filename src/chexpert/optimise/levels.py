@@ -67,7 +67,7 @@ class _Levels:
         self._graph = graph
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._makers = {name: node for node in graph.node for name in node.output}
-        self._readers: dict[str, list[onnx.NodeProto]] = {output.name: [] for output in graph.output}
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._readers.setdefault(name, []).append(node)
