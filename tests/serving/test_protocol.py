@@ -250,6 +250,7 @@ def test_wrong_methods_and_paths_answer_by_the_protocol(http: httpx.Client) -> N
 
 def test_metrics_tell_versions_apart(http: httpx.Client) -> None:
     """Requests and latency carry the version; shadows are counted on their own and time nothing."""
+    infer(http, pixels(), path="/versions/v1")
     infer(http, pixels(), path="/versions/v2", parameters={"shadow": True})
     text = http.get("/metrics").text
     assert 'chexpert_requests_total{outcome="ok",shadow="true",version="v2"} 1.0' in text
