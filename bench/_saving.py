@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-FLAGS = ("avx2", "avx_vnni", "avx512_bf16", "avx512_vnni")
+FLAGS = ("avx2", "avx_vnni", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_bf16", "amx_int8")
 """Instruction sets that inference depends on."""
 
 

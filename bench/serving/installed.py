@@ -64,7 +64,7 @@ def _environment(name: str, folder: Path) -> Path:
     if mark.exists() and mark.read_text() == json.dumps(PINS[name]):
         return folder
     for command in (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [_python(name), "-m", "venv", "--clear", str(folder)],
         [
             str(folder / "bin" / "pip"),
             "install",
@@ -80,3 +80,9 @@ def _environment(name: str, folder: Path) -> Path:
             raise NotInstallable(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
     mark.write_text(json.dumps(PINS[name]))
     return folder
+
+
+def _python(name: str) -> str:
+    """PyTriton's backend is linked to the system's libpython, and fails in an environment of another build of it."""
+    system = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
+    return str(system) if name == "triton" and system.exists() else sys.executable

@@ -1,5 +1,6 @@
 """Weights that are rounded in turn make smaller errors than nearest ones."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,7 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def unrounded_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     """The products read what was to be rounded: what is left is the error of the weights."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     makers = {node.output[0]: node for node in changed.graph.node}
     for node in changed.graph.node:
         for position, name in enumerate(node.input):
@@ -116,8 +116,7 @@ def test_bf16_weights_make_a_smaller_error(network: Network) -> None:
     weights = {name: values for name, values in constants(found).items() if name in products}
     assert len(weights) > 3
     assert all(np.array_equal(stored(values), values) for values in weights.values())
-    nearest = onnx.ModelProto()
-    nearest.CopyFrom(network.plain)
+    nearest = deepcopy(network.plain)
     names = {node.input[1] for node in nearest.graph.node if node.op_type in {"Conv", "MatMul"}}
     for tensor in nearest.graph.initializer:
         if tensor.name in names:

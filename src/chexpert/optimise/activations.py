@@ -1,6 +1,7 @@
 """What flows between the nodes of a graph, seen on real images."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 import numpy as np
@@ -28,8 +29,7 @@ def batches(
         pixels: (n, 1, H, W).
         threads: As `VariantSettings.threads`.
     """
-    told = onnx.ModelProto()
-    told.CopyFrom(model)
+    told = deepcopy(model)
     del told.graph.output[:]
     told.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = inference_session(told.SerializeToString(), threads or available_cpus())

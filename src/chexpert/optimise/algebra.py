@@ -8,6 +8,7 @@ has three such transitions, 11 % of its multiplications.
 concatenated is taken, and only the newest added: two inputs in place of up to 25.
 """
 
+from copy import deepcopy
 from typing import Any, Final
 
 import onnx
@@ -19,8 +20,7 @@ _POINT: Final = [1, 1]
 
 def pooled_first(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which each average pooling comes before the 1x1 convolution that it alone reads."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     graph = changed.graph
     makers = {name: node for node in graph.node for name in node.output}
     reads = [name for node in graph.node for name in node.input] + [output.name for output in graph.output]
@@ -36,19 +36,16 @@ def pooled_first(model: onnx.ModelProto) -> onnx.ModelProto:
         last = pool.output[0]
         pool.input[0], convolution.input[0] = convolution.input[0], pool.input[0]
         pool.output[0], convolution.output[0] = convolution.input[0], last
-        first, second = onnx.NodeProto(), onnx.NodeProto()
-        first.CopyFrom(pool)
-        second.CopyFrom(convolution)
-        convolution.CopyFrom(first)  # nodes stand in the order in which they are computed
-        pool.CopyFrom(second)
+        moved = deepcopy(convolution)
+        convolution.CopyFrom(pool)  # nodes stand in the order in which they are computed
+        pool.CopyFrom(moved)
     graph.ClearField("value_info")  # shapes noted for values between the nodes are no longer theirs
     return changed
 
 
 def concatenated_on(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which a concatenation begins with an earlier one, where its inputs begin as that one's."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     earlier: dict[tuple[Any, tuple[str, ...]], str] = {}
     for node in changed.graph.node:
         if node.op_type != "Concat":

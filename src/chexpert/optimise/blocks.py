@@ -6,6 +6,7 @@ quarter of the bytes: the same numbers.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
@@ -25,8 +26,7 @@ _JOINED: Final = 4
 
 def quantised_first(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which normalisation, rectifier and rounding come before the concatenation that they alone read."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     graph = changed.graph
     blocks = _Blocks(model)
     del graph.node[:]

@@ -6,6 +6,7 @@ images (GPTQ: Frantar et al. 2022, arXiv 2210.17323).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,8 +69,7 @@ class Compensation:
 
     def int8(self, quantised: onnx.ModelProto) -> onnx.ModelProto:
         """A copy of what `static_int8` made of the graph, its weights rounded anew on the same scales."""
-        changed = onnx.ModelProto()
-        changed.CopyFrom(quantised)
+        changed = deepcopy(quantised)
         tensors = {tensor.name: tensor for tensor in changed.graph.initializer}
         makers = {node.output[0]: node for node in changed.graph.node}
         for layer, squares in zip(self._layers, self._squares, strict=True):
@@ -85,8 +85,7 @@ class Compensation:
 
     def bfloat16(self) -> onnx.ModelProto:
         """A copy of the graph whose weights bf16 holds exactly."""
-        changed = onnx.ModelProto()
-        changed.CopyFrom(self._model)
+        changed = deepcopy(self._model)
         makers = {node.output[0]: node for node in changed.graph.node}
         for layer, squares in zip(self._layers, self._squares, strict=True):
             # Under a name of its own: a constant may be that of several layers.

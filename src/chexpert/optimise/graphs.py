@@ -88,9 +88,11 @@ def _compensated(
     """The graphs for OpenVINO: bf16, int8 with exact sums, and what mixes them."""
     level = levelled(with_whole_pixels(onnx.load(str(plain))), pixels, threads=settings.threads)
     compensation = Compensation(level, pixels, threads=settings.threads)
-    rest = {"int8": level, "int8-bfloat16": compensation.bfloat16()}
-    yield BFLOAT16, rest["int8-bfloat16"]
-    mixtures = [name for name in MIXTURES if name in needed]
+    mixtures = {name: mixture for name, mixture in MIXTURES.items() if name in needed}
+    rest = {"int8": level}
+    if BFLOAT16 in needed or any(mixture.precision == "int8-bfloat16" for mixture in mixtures.values()):
+        rest["int8-bfloat16"] = compensation.bfloat16()
+        yield BFLOAT16, rest["int8-bfloat16"]
     if INPUTS_INT8 not in needed and not mixtures:
         return
     onnx.save(level, str(below / "levelled.onnx"))
@@ -101,7 +103,7 @@ def _compensated(
         return
     rounding = Rounding(level, int8, pixels, threads=settings.threads)
     parts = rounding.parts(settings.trial_images)
-    for name in mixtures:
-        precision, share = MIXTURES[name].precision, MIXTURES[name].share * (1.0 - settings.flag_agreement)
+    for name, mixture in mixtures.items():
+        share, precision = mixture.share * (1.0 - settings.flag_agreement), mixture.precision
         mixed = rounding.as_many(parts, thresholds, share, rest=rest[precision], precision=precision)
         yield name, quantised_first(mixed)

@@ -7,6 +7,7 @@ et al. 2019, arXiv 1906.04721; Xiao et al. 2023, arXiv 2211.10438).
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Final
 
 import numpy as np
@@ -36,8 +37,7 @@ def levelled(model: onnx.ModelProto, pixels: NDArray[np.uint8], *, threads: int)
         pixels: (n, 1, H, W) images that ranges are seen on.
         threads: As `VariantSettings.threads`.
     """
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     levels = _Levels(changed.graph)
     pairs = {node.output[0]: pair for node in changed.graph.node if (pair := levels.around(node)) is not None}
     for name, tops in _tops(model, list(pairs), pixels, threads).items():

@@ -10,6 +10,7 @@ Sensitivity per layer: Dong et al. 2019 (arXiv 1905.03696), there by the Hessian
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Final
@@ -154,8 +155,7 @@ def _rms(changes: Changes) -> float:
 
 def multiplications(model: onnx.ModelProto) -> dict[str, int]:
     """Of one image, by the name of each product; 0 where a shape is not known."""
-    one = onnx.ModelProto()
-    one.CopyFrom(model)
+    one = deepcopy(model)
     one.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     for value in onnx.shape_inference.infer_shapes(one, data_prop=True).graph.value_info:

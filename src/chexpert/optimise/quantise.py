@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Final
 
@@ -76,8 +77,7 @@ def static_int8(model: Path, path: Path, pixels: NDArray[np.uint8], *, outputs: 
 
 def _with_headroom(quantised: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose activations have wider ranges than were seen, except the pixels', of which there are no others."""
-    wider = onnx.ModelProto()
-    wider.CopyFrom(quantised)
+    wider = deepcopy(quantised)
     numbers = {tensor.name: tensor for tensor in wider.graph.initializer}
     for node in wider.graph.node:
         if node.op_type == "QuantizeLinear":
@@ -96,8 +96,7 @@ def only_rounded(quantised: onnx.ModelProto, model: onnx.ModelProto, names: Coll
     Everything else reads what it reads in `model`: the quantiser has others read rounded numbers too, where a
     convolution reads the same, such as the shortcut of a residual block.
     """
-    mixed = onnx.ModelProto()
-    mixed.CopyFrom(quantised)
+    mixed = deepcopy(quantised)
     graph = mixed.graph
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     before = {node.output[0]: node for node in model.graph.node}

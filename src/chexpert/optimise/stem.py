@@ -6,6 +6,7 @@ for each of the 256 grey levels. Of two DenseNet-121 in bf16 that was 40 and 60 
 """
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Final
 
@@ -43,8 +44,7 @@ def with_exact_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
         A changed copy where the input goes through a cast and operations with one number each to a single convolution
         whose weights nothing else uses; else the model as it is.
     """
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     graph = changed.graph
     numbers = {tensor.name: tensor for tensor in graph.initializer}
     users: dict[str, list[onnx.NodeProto]] = {}
@@ -88,8 +88,7 @@ def with_whole_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: From `with_exact_pixels`; else it is returned as it is.
     """
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = deepcopy(model)
     graph = changed.graph
     numbers = {tensor.name: tensor for tensor in graph.initializer}
     reader = next((node for node in graph.node if CENTRED in node.input), None)
