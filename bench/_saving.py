@@ -11,6 +11,8 @@ from typing import Any
 
 FLAGS = ("avx2", "avx_vnni", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_bf16", "amx_int8")
 """Instruction sets that inference depends on."""
+ISA = "ONEDNN_MAX_CPU_ISA"
+"""Variable by which oneDNN, beneath torch and OpenVINO, leaves newer instructions alone."""
 
 
 def save(name: str, result: Mapping[str, Any], packages: Sequence[str]) -> Path:
@@ -35,9 +37,10 @@ def save(name: str, result: Mapping[str, Any], packages: Sequence[str]) -> Path:
 
 
 def processor() -> str:
-    """Model name of the first core, where Linux tells it and those of FLAGS that it has."""
+    """Model name of the first core, where Linux tells it, those of FLAGS that it has, and what oneDNN is held to."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     flags = next((line.partition(": ")[2].split() for line in lines if line.startswith("flags")), [])
-    return " ".join([name, *(flag for flag in FLAGS if flag in flags)])
+    held = os.environ.get(ISA, "")
+    return " ".join([name, *(flag for flag in FLAGS if flag in flags), *([f"{ISA}={held}"] if held else [])])

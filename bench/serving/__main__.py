@@ -4,10 +4,11 @@ Run: .venv/bin/python -m bench.serving [--quick] [--variant NAME] [--peers mlser
 """
 
 import contextlib
+import os
 from typing import Annotated, Any, Final
 
 import typer
-from bench._saving import processor, save
+from bench._saving import ISA, processor, save
 from bench.serving.beside import Beside
 from bench.serving.fixtures import FP32, ROOT, Fixtures, Served, fixtures
 from bench.serving.installed import NotInstallable, installed
@@ -76,7 +77,7 @@ def main(
         "skipped": skipped,
     }
     if not quick:  # two short rounds are no result
-        save("serving", report, PACKAGES)
+        save("_".join(["serving", *filter(None, [os.environ.get(ISA, "").lower()])]), report, PACKAGES)
 
 
 def _speeds(

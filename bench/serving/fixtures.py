@@ -1,7 +1,7 @@
 """What is served and what is asked: bundles of every variant, the network for torch, pixels and JPEGs.
 
-Built once under var/bench/serving. Networks are trained anew when what trains them changes, variants when what exports
-and judges them does.
+Built once under var/bench/serving. Networks are trained anew when what trains them changes, variants when what exports,
+runs and judges them does, or the processor: the gate judges by speed.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from bench._saving import processor
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
@@ -92,7 +93,7 @@ def fixtures(root: Path) -> Fixtures:
     root = root.resolve()  # servers take a relative folder for one among their objects
     root.mkdir(parents=True, exist_ok=True)
     training = {"layout": _LAYOUT, "sources": _digest(*_TRAINING), **_versions(_TRAINED_BY)}
-    stamp = {**training, "optimise": _digest("optimise"), **_versions(_EXPORTED_BY)}
+    stamp = {**training, "judging": _digest("bundle", "optimise"), "processor": processor(), **_versions(_EXPORTED_BY)}
     _clear_unless(root, "trained.json", training, keep=())
     _clear_unless(root, "variants.json", stamp, keep=("trained", "trained.json"))
     index = root / "index.json"

@@ -37,9 +37,21 @@ def test_float32_answers_as_onnx_runtime_does(bundle: Bundle) -> None:
     np.testing.assert_allclose(np.concatenate([session.run(image[None]) for image in pixels]), scores, atol=1e-6)
 
 
-def test_each_thread_is_a_lane(bundle: Bundle) -> None:
+def test_each_thread_is_a_lane_and_one_run_waits(bundle: Bundle) -> None:
     """OpenVINO gives images that come together a thread each; ONNX Runtime gives one run all of them."""
-    assert (opened(bundle, "float32").lanes, open_session(bundle, threads=2).lanes) == (2, 1)
+    assert (opened(bundle, "float32").lanes, open_session(bundle, threads=2).lanes) == (3, 1)
+
+
+def test_an_answer_outlives_the_next_run(bundle: Bundle) -> None:
+    """Runs share their memory with those before; scores that were handed out, and pixels that came in, do not."""
+    session = opened(bundle, "float32")
+    pixels = draw_pixels(np.random.default_rng(1), 2, session.size)
+    pixels.flags.writeable = False  # as a request's bytes
+    first = session.run(pixels[:1])
+    kept = first.copy()
+    second = session.run(pixels[1:])
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(session.run(pixels), np.concatenate([first, second]))
 
 
 @dataclass
@@ -62,7 +74,7 @@ def test_the_first_image_after_a_crowd_is_taken_for_one_of_it() -> None:
     """Images begun together end together: taken for a lone one, the next would have all threads beside another's."""
     runs: list[str] = []
     alone = Compiled("alone", runs)
-    engine = OpenVinoEngine(alone, Compiled("together", runs), 2, Lock())  # type: ignore[arg-type]
+    engine = OpenVinoEngine(alone, Compiled("together", runs), Lock())  # type: ignore[arg-type]
     one = np.zeros((1, 1, 8, 8), np.uint8)
     engine.run(one)
     alone.others.append(lambda: engine.run(one))

@@ -108,11 +108,13 @@ def test_with_several_lanes_each_request_runs_by_itself() -> None:
     assert all(started.acquire(timeout=30) for _ in runners)
     batcher.drain()  # a third worker goes on decoding
     assert not started.acquire(blocking=False)
+    assert not batcher.has_idle_lane
     gate.open.set()
     for runner in runners:
         runner.join(30)
     assert [future.result(30).scores[0, 0] for future in futures] == [1, 2, 3]
     assert seen == [1, 1, 1]
+    assert batcher.has_idle_lane
 
 
 def test_nobody_fails_for_a_neighbour() -> None:
@@ -250,6 +252,25 @@ def test_an_exchange_knows_its_stages_and_its_batch(one: BundleRef, jpeg: bytes)
     assert exchange.batch == 2
 
 
+def test_few_pixels_wait_for_a_run_and_for_no_worker(one: BundleRef) -> None:
+    """While the only worker is busy, three requests are ready and share the next run. Many pixels wait for it first."""
+    version, block = loaded(one, ServerMetrics(), workers=1), threading.Event()
+    pixels = draw_pixels(np.random.default_rng(5), 1, 64)
+    exchanges = [Exchange("", "", "") for _ in range(4)]
+    version.executor.submit(block.wait, 30)
+    try:
+        few = [start(version, asked(pixels), exchange) for exchange in exchanges[:3]]
+        many = start(version, asked(pixels.repeat(65, axis=0)), exchanges[3])
+        block.set()
+        assert [done.error for future in (*few, many) for done in [future.result(30)]] == [None] * 4
+    finally:
+        block.set()
+        version.retire(wait=True)
+    assert [exchange.batch for exchange in exchanges[:3]] == [3, 3, 3]
+    stages = [[passage.stage for passage in exchange.passages] for exchange in exchanges[2:]]
+    assert stages == [[Stage.DECODE, Stage.QUEUE, Stage.MODEL], [Stage.QUEUE, Stage.DECODE, Stage.QUEUE, Stage.MODEL]]
+
+
 def test_a_full_queue_is_free_again_whatever_became_of_its_requests(one: BundleRef) -> None:
     """Answered, failed and cancelled requests all give their place back."""
     version = loaded(one, ServerMetrics(), queue=2, workers=1)
@@ -257,8 +278,9 @@ def test_a_full_queue_is_free_again_whatever_became_of_its_requests(one: BundleR
     block = threading.Event()
     version.executor.submit(block.wait, 30)
     try:
+        assert start(version, asked(pixels[:, :, :32, :32]), Exchange("", "", "")).result(0).error is not None
         cancelled = start(version, asked(pixels), Exchange("", "", ""))
-        failed = start(version, asked(pixels[:, :, :32, :32]), Exchange("", "", ""))
+        failed = start(version, Query("id", (b"no image",), None, shadow=False, version=""), Exchange("", "", ""))
         with pytest.raises(QueueFull):
             start(version, asked(pixels), Exchange("", "", ""))
         assert cancelled.cancel()

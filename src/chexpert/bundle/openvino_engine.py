@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexpert.bundle.errors import BrokenBundle, RuntimeUnavailable
-from chexpert.bundle.interface import INPUT, require_interface
+from chexpert.bundle.interface import require_interface
 from chexpert.domain.observations import OBSERVATIONS
 
 __all__ = ["OpenVinoEngine"]
@@ -33,14 +33,46 @@ _PRECISIONS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = MappingProxyType
 )
 
 
+class _Request:
+    """One run at a time, over memory that stays where it is: handing OpenVINO an array anew for each took longer."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._pixels: NDArray[np.uint8] = self._request.get_input_tensor().data
+        self._scores: NDArray[np.float32] = self._request.get_output_tensor().data
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (1, 14) of one image."""
+        self._pixels[:] = pixels
+        # Not started and then waited for: that would wake a thread more.
+        self._request.infer(share_outputs=True)
+        return self._scores.copy()
+
+    def start(self, pixels: NDArray[np.uint8]) -> None:
+        """Begin a run."""
+        self._pixels[:] = pixels
+        self._request.start_async()
+
+    def wait(self) -> NDArray[np.float32]:
+        """Scores (1, 14) of what was begun, until the next run."""
+        self._request.wait()
+        return self._scores
+
+
 class _Compiled:
-    """A graph for one image, compiled for a number of streams, with a request for each."""
+    """A graph for one image, compiled for a number of streams, with a request for each.
+
+    Several streams have one request more, which waits for the first to be free: without it each stood still until a
+    thread of Python had come for its scores and brought the next image.
+    """
 
     def __init__(self, core: Any, graph: Any, options: Mapping[str, Any], streams: int) -> None:
         compiled = core.compile_model(graph, "CPU", {**options, "NUM_STREAMS": str(streams)})
-        self._free: LifoQueue[Any] = LifoQueue()
-        for _ in range(streams):
-            self._free.put(compiled.create_infer_request())
+        self.lanes = streams + 1 if streams > 1 else 1
+        """Runs at once that keep all threads busy."""
+        self._free: LifoQueue[_Request] = LifoQueue()
+        for _ in range(self.lanes):
+            self._free.put(_Request(compiled))
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14), one image a request; waits for other callers only while it holds no request."""
@@ -49,22 +81,18 @@ class _Compiled:
     def _one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         request = self._free.get()
         try:
-            # Not started and then waited for: that would wake a thread more.
-            request.infer({INPUT: pixels}, share_inputs=True, share_outputs=True)
-            scores: NDArray[np.float32] = request.get_output_tensor().data.copy()
+            return request.run(pixels)
         finally:
             self._free.put(request)
-        return scores
 
     def _several(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         scores = np.empty((len(pixels), len(OBSERVATIONS)), np.float32)
-        flying: deque[tuple[Any, int]] = deque()
+        flying: deque[tuple[_Request, int]] = deque()
 
-        def land() -> Any:
+        def land() -> _Request:
             request, row = flying.popleft()
             try:
-                request.wait()
-                scores[row] = request.get_output_tensor().data[0]
+                scores[row] = request.wait()[0]
             except BaseException:
                 self._free.put(request)
                 raise
@@ -77,7 +105,7 @@ class _Compiled:
                 except Empty:
                     request = land()
                 flying.append((request, row))
-                request.start_async({INPUT: pixels[row : row + 1]}, share_inputs=True)
+                request.start(pixels[row])
             while flying:
                 self._free.put(land())
         finally:
@@ -96,8 +124,6 @@ class OpenVinoEngine:
 
     alone: _Compiled
     together: _Compiled
-    lanes: int
-    """Threads, as images together get one each."""
     lock: Lock
     running: int = 0
     crowded: bool = False
@@ -137,7 +163,12 @@ class OpenVinoEngine:
             together = _Compiled(core, graph, options, streams=threads) if threads > 1 else alone
         except RuntimeError as error:
             raise BrokenBundle(where, f"OpenVINO refuses model.onnx: {error}") from error
-        return cls(alone, together, threads, Lock())
+        return cls(alone, together, Lock())
+
+    @property
+    def lanes(self) -> int:
+        """Runs at once that keep all threads busy."""
+        return self.together.lanes
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (n, 14) of pixels (n, 1, size, size)."""

@@ -80,6 +80,12 @@ class Batcher:
         """Images in one run, at most."""
         return self._max_batch
 
+    @property
+    def has_idle_lane(self) -> bool:
+        """Whether a call of `drain` would run what waits; if not, those that run come to it."""
+        with self._lock:
+            return self._running < self._lanes
+
     def enqueue(self, pixels: NDArray[np.uint8]) -> Future[Scored]:
         """Have it answered by the next run; `drain` makes that happen. A cancelled future leaves the queue."""
         scored: Future[Scored] = Future()

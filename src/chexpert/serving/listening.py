@@ -88,6 +88,7 @@ class FleetRestServer(RESTServer):
         self.config.app = self._closing_when_draining
         self.config.interface = "asgi3"  # uvicorn guesses asgi2 for a method
         self.config.lifespan = "off"
+        self.config.proxy_headers = False  # nobody asks who the caller is
         self._server: _DrainingServer = _DrainingServer(self.config, settings.linger_s)
 
     def create_application(self) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ from chexpert.serving.versions import Version
 __all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "start", "undigested"]
 
 
+_LIGHT_BYTES: Final = 2**18
+"""Of pixels, of which a digest is taken and nothing else: 0.15 ms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One request, whatever protocol brought it: either images or pixels."""
@@ -44,6 +49,11 @@ class Query:
     def count(self) -> int:
         """How many images are asked about."""
         return len(self.images) if self.pixels is None else len(self.pixels)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether making it ready for the graph costs less than handing it to another thread."""
+        return self.pixels is not None and self.pixels.nbytes <= _LIGHT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,12 @@ def start(version: Version, query: Query, exchange: Exchange) -> Future[Work]:
     version.admit()
     job = _Job(version, exchange, query)
     job.done.add_done_callback(job.forget)
-    version.executor.submit(job.prepare)
+    if query.is_light:
+        # Waking a worker would cost more than what it has to do, and take a core from a run.
+        if job.enqueued() and version.batcher.has_idle_lane:
+            version.executor.submit(version.batcher.drain)
+    else:
+        version.executor.submit(job.prepare)
     return job.done
 
 
@@ -127,22 +142,27 @@ class _Job:
     def prepare(self) -> None:
         """In a worker: make pixels, have them wait for a run, and do the runs if nobody else does."""
         self.exchange.passed(Stage.QUEUE, self.queued)
+        if self.enqueued():
+            self.version.batcher.drain()
+
+    def enqueued(self) -> bool:
+        """Make pixels and have them wait for a run; False where none is to come: it was given up, or is no image."""
         query = self.query
         if query is None:
             self.version.release()
-            return
+            return False
         try:
             self.facts = digests(query)
             with self.exchange.stage(Stage.DECODE):
                 pixels, self.facts = _pixels(query, self.version, list(self.facts))
         except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is one failed request
             self._end(Work(self.facts, None, error))
-            return
+            return False
         self.queued = perf_counter()
         scored = self.version.batcher.enqueue(pixels)
         self.done.add_done_callback(lambda done: done.cancelled() and scored.cancel())
         scored.add_done_callback(partial(self._scored, query.request, query.count))
-        self.version.batcher.drain()
+        return True
 
     def forget(self, _: Future[Work]) -> None:
         """Let go of the request's bytes."""
