@@ -18,6 +18,7 @@ from bench.serving.processes import NotStarted, Running, running
 from bench.serving.table import Row, medians
 from bench.serving.ways import (
     BARE_FP32,
+    BARE_LANES,
     BARE_LIGHT,
     BARE_SPINNING,
     BARE_VARIANT,
@@ -105,7 +106,8 @@ def _speeds(
         Loop(BARE_FP32, built.plain, "bundle"),
         Loop(BARE_SPINNING, built.plain, "spinning"),
         Loop(BARE_LIGHT, built.variants[FP32], "bundle"),
-        Loop(BARE_VARIANT, served, "bundle"),
+        Loop(BARE_VARIANT, served, "alone"),
+        Loop(BARE_LANES, served, "bundle"),
     ]
     measured = []
     with contextlib.ExitStack() as stack:

@@ -1,8 +1,9 @@
 """A run loop without any server: the limit of the machine for one variant.
 
-`bundle` opens the bundle as the server does; `spinning` leaves ONNX Runtime's threads spinning, which is its default.
+`bundle` opens the bundle as the server does; `alone` has every run take all threads, one run after the other, as one
+session of ONNX Runtime does; `spinning` leaves ONNX Runtime's threads spinning, which is its default.
 
-Run: python -m bench.serving.bare FOLDER PIXELS.npy CONCURRENCY SECONDS bundle|spinning
+Run: python -m bench.serving.bare FOLDER PIXELS.npy CONCURRENCY SECONDS bundle|alone|spinning
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 from chexpert.bundle.cpus import available_cpus
+from chexpert.bundle.openvino_engine import OpenVinoEngine
 from chexpert.bundle.sessions import INPUT, OUTPUT, open_session
 from chexpert.bundle.store import fetch
 
@@ -57,8 +59,11 @@ def main() -> None:
 
 def opened(folder: Path, how: str) -> Run:
     """What answers uint8 pixels (n, 1, H, W) with scores (n, 14)."""
-    if how == "bundle":
-        return open_session(fetch(str(folder), None, folder)).run
+    if how in {"bundle", "alone"}:
+        session = open_session(fetch(str(folder), None, folder))
+        # Of the engines only OpenVINO's runs images beside each other.
+        by_itself = how == "alone" and isinstance(session.engine, OpenVinoEngine)
+        return session.engine.alone.run if by_itself else session.run
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cpus()
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])

@@ -32,6 +32,7 @@ BARE_FP32: Final = "bare ONNX Runtime fp32"
 BARE_SPINNING: Final = "bare ONNX Runtime fp32, spinning"
 BARE_LIGHT: Final = "bare ONNX Runtime fp32, our export"
 BARE_VARIANT: Final = "bare loop of the served variant"
+BARE_LANES: Final = "bare loop of the served variant, an image per core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Loop:
     name: str
     served: Served
     how: str
-    """bundle or spinning."""
+    """bundle, alone or spinning."""
 
 
 def python(module: str, *arguments: str) -> list[str]:
