@@ -59,12 +59,13 @@ def installed(name: str, served: Served, fixtures: Fixtures) -> tuple[Server, Wa
 
 
 def _environment(name: str, folder: Path) -> Path:
-    """Made once; the mark says that it was finished."""
-    mark = folder / "finished"
-    if mark.exists() and mark.read_text() == json.dumps(PINS[name]):
+    """Made once; the mark says that it was finished, and of what."""
+    mark, python = folder / "finished", _python(name)
+    made_of = json.dumps([python, *PINS[name]])
+    if mark.exists() and mark.read_text() == made_of:
         return folder
     for command in (
-        [_python(name), "-m", "venv", "--clear", str(folder)],
+        [python, "-m", "venv", "--clear", str(folder)],
         [
             str(folder / "bin" / "pip"),
             "install",
@@ -78,7 +79,7 @@ def _environment(name: str, folder: Path) -> Path:
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines()
             raise NotInstallable(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
-    mark.write_text(json.dumps(PINS[name]))
+    mark.write_text(made_of)
     return folder
 
 

@@ -133,7 +133,11 @@ def test_a_broken_bundle_is_never_ready_and_says_why(
     assert not (tmp_path / "unpickled").exists()
 
 
-def test_a_sound_bundle_is_ready_where_broken_ones_were(served: Any, isvc_text: Write, one: BundleRef) -> None:
-    """The refusals above are of the bundles, not of the server."""
+def test_a_sound_bundle_is_ready_where_a_broken_one_was(
+    start: Callable[..., Any], isvc_text: Write, tmp_path: Path, one: BundleRef
+) -> None:
+    """The refusals above are of the bundles, not of the server. It has one of its own, which ends with a model."""
+    served = start(isvc_text(("v1", truncated(Path(copytree(one.uri, tmp_path / Path(one.uri).name))))))
+    served.wait(lambda client: CASES[truncated] in client.readiness().reason, CASES[truncated])
     served.put(isvc_text(("v1", one)))
     served.wait_weights({"v1": 100})
