@@ -158,7 +158,7 @@ def test_shards_live_elsewhere_too(image_manifest: Images, tmp_path: Path) -> No
 
 
 def test_broken_folders_are_refused(image_manifest: Images, tmp_path: Path) -> None:
-    """No index, a changed index, a missing shard, a changed shard: each says which."""
+    """No index, a changed one, one of something else, a missing shard, a changed shard: each says which."""
     with pytest.raises(UnreadableData, match=r"shards.json: there is none"):
         Shards.open(str(tmp_path / "none"))
     target = tmp_path / "shards"
@@ -174,6 +174,10 @@ def test_broken_folders_are_refused(image_manifest: Images, tmp_path: Path) -> N
     index.write_text(index.read_text().replace('"size": 16', '"size": 32'))
     with pytest.raises(UnreadableData, match="its digest is"):
         Shards.open(str(target))
+    for other in ('{"uri": "elsewhere"}', "[]"):
+        index.write_text(other)
+        with pytest.raises(UnreadableData, match=r"shards.json: no index of shards"):
+            Shards.open(str(target))
 
 
 BUILD = """

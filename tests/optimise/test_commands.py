@@ -111,6 +111,40 @@ def test_compare_exits_3_where_the_gate_refuses(
     assert "refused" in (tmp_path / "variants.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("argument", "content", "reason"),
+    [
+        (0, b"PAR1\x84", "not what the step `evaluate` wrote"),
+        (0, b"[]", "model, calibration, operating_points, metrics, data_version are missing"),
+        (0, b'{"model": {}, "calibration": {}, "operating_points": {}, "metrics": {}}', "data_version are missing"),
+        (1, b"{}", "no manifest"),
+        (2, b'{"uri": "elsewhere"}', "there is none: build the shards"),
+    ],
+)
+def test_compare_says_which_argument_is_another_file(
+    *,
+    evaluated: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argument: int,
+    content: bytes,
+    reason: str,
+) -> None:
+    """A line that names the file, as when a step's outputs were taken for one another; nothing is written."""
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    given = [str(other) if at == argument else text for at, text in enumerate(evaluated)]
+    monkeypatch.setattr(sys, "argv", ["chexpert", "optimise", "compare", *given, str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code not in {None, 0}
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {other}")
+    assert reason in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_triton_writes_both_models(tmp_path: Path) -> None:
     """A repository that names the bundle's models, and the line that starts it."""
     ref = tiny(str(tmp_path / "bundles"))

@@ -74,10 +74,13 @@ class Index:
         uri = objects.child(folder_uri, INDEX)
         try:
             content = _parse(uri)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UnreadableData(uri, reason="there is none: build the shards of this manifest first") from error
-        stated = content.pop("digest", "")
-        index = cls(**content)
+        try:
+            stated = content.pop("digest", "")
+            index = cls(**content)
+        except (AttributeError, TypeError) as error:  # no object, or one of other keys
+            raise UnreadableData(uri, reason=f"no index of shards: {error}") from error
         if index.digest != stated:
             raise UnreadableData(uri, reason=f"its digest is {index.digest}, it says {stated}")
         return index
