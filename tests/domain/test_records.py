@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chexpert.domain.digests import canonical_json, of_bytes, of_value
+from chexpert.domain.digests import canonical_json, of_bytes, of_few_bytes, of_value
 from chexpert.domain.errors import RefusedError
 from chexpert.domain.places import MissingPlace, Places
 from chexpert.domain.timeline import Stage, TimelineEvent
@@ -30,6 +30,13 @@ def test_digest_does_not_depend_on_key_order(value: Any) -> None:
         again = dict(reversed(again.items()))
     assert of_value(value) == of_value(again)
     assert len(of_bytes(canonical_json(value))) == 64
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 2048, 4094, 4095, 102_400])
+def test_a_digest_of_few_bytes_is_the_digest(size: int) -> None:
+    """Taken in parts it is the same, of bytes and of an array's memory."""
+    data = bytes(at % 251 for at in range(size))
+    assert of_few_bytes(data) == of_few_bytes(memoryview(data)) == of_bytes(data)
 
 
 def test_digest_refuses_what_is_no_json() -> None:

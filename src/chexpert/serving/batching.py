@@ -1,23 +1,22 @@
 """Dynamic batching without a waiting time: what arrives while the graph runs goes together into the next run.
 
-A lone request starts at once, so one caller is never slower than without batching. There is no thread of its own:
-whichever worker comes first runs batches until nothing waits, while the others go on decoding. A graph that takes its
-images one by one gains nothing from sharing a run: it has several lanes instead, and each request runs by itself.
+A lone request starts at once, so one caller is never slower than without batching. A graph that takes its images one by
+one gains nothing from sharing a run: it has several lanes instead, and each request runs by itself. Each lane is a
+thread that waits for the next request: handing a run to a pool of them took more of the processor than all else here.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import perf_counter
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "Batcher", "Run", "Scored", "batch_error", "batch_limit"]
+__all__ = ["TOLERANCE", "Batcher", "Run", "Scored", "Waiting", "batch_error", "batch_limit"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -48,16 +47,26 @@ class Scored:
     """As `started`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    pixels: NDArray[np.uint8]
-    scored: Future[Scored]
+class Waiting(Protocol):
+    """A request that waits for a run. A lane's thread calls `claim`, and then one of the others; none may raise."""
+
+    def claim(self) -> NDArray[np.uint8] | None:
+        """Its pixels, when its run is about to begin; None if it was given up meanwhile: that is the last of it."""
+
+    def scored(self, scored: Scored) -> None:
+        """Here are its scores."""
+
+    def failed(self, error: Exception) -> None:
+        """What the graph raised for it alone."""
+
+
+_Claimed = tuple[Waiting, NDArray[np.uint8]]
 
 
 class Batcher:
-    """Requests waiting for one version's graph. All methods may be called by several threads."""
+    """Requests waiting for one version's graph, and the threads that run it."""
 
-    def __init__(self, run: Run, max_batch: int, on_run: Callable[[int], None], lanes: int = 1) -> None:
+    def __init__(self, run: Run, max_batch: int, on_run: Callable[[int], None], lanes: int = 1, name: str = "") -> None:
         """Nothing waits yet.
 
         Args:
@@ -66,86 +75,84 @@ class Batcher:
             on_run: Told the number of images of each run.
             lanes: Runs that may go on at once. With several no two requests share one: three images on two cores would
                 leave a core idle for half of their run.
+            name: Of the threads.
         """
         self._run = run
         self._max_batch = max_batch
         self._on_run = on_run
-        self._waiting: deque[_Waiting] = deque()
-        self._lock = Lock()
-        self._lanes = lanes
-        self._running = 0
+        self._may_share = lanes == 1
+        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._threads = [Thread(target=self._lane, name=f"{name}-{lane}", daemon=True) for lane in range(lanes)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def max_batch(self) -> int:
         """Images in one run, at most."""
         return self._max_batch
 
-    @property
-    def has_idle_lane(self) -> bool:
-        """Whether a call of `drain` would run what waits; if not, those that run come to it."""
-        with self._lock:
-            return self._running < self._lanes
+    def enqueue(self, waiting: Waiting) -> None:
+        """Have it answered by the next run; from any thread."""
+        self._waiting.put(waiting)
 
-    def enqueue(self, pixels: NDArray[np.uint8]) -> Future[Scored]:
-        """Have it answered by the next run; `drain` makes that happen. A cancelled future leaves the queue."""
-        scored: Future[Scored] = Future()
-        scored.add_done_callback(self._leave)
-        with self._lock:
-            self._waiting.append(_Waiting(pixels, scored))
-        return scored
+    def close(self) -> None:
+        """Answer what waits, and end the threads. Nothing may be enqueued any more."""
+        self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
 
-    def drain(self) -> None:
-        """Run batches until nothing waits; returns at once where another thread already does, on each lane."""
-        with self._lock:
-            if self._running == self._lanes:
-                return
-            self._running += 1
-        while batch := self._take():
+    def _lane(self) -> None:
+        first = self._next(block=True)
+        while first is not None:
+            batch, first = self._beginning_with(first)
             self._answer(batch)
+            del batch  # a lane that waits must not hold what it answered
+            first = first or self._next(block=True)
 
-    def _leave(self, scored: Future[Scored]) -> None:
-        """Let go of the pixels of one that was cancelled: no run may come for long."""
-        if scored.cancelled():
-            with self._lock:
-                self._waiting = deque(entry for entry in self._waiting if entry.scored is not scored)
+    def _next(self, *, block: bool) -> _Claimed | None:
+        """The next that was not given up; None where none waits, or none is to come."""
+        while True:
+            try:
+                waiting = self._waiting.get(block)
+            except Empty:
+                return None
+            if waiting is None:
+                self._waiting.put(None)  # for the other lanes, and for the next call
+                return None
+            if (pixels := waiting.claim()) is not None:
+                return waiting, pixels
 
-    def _take(self) -> list[_Waiting]:
-        """The requests of the next run; with none, this thread is no longer the one that runs."""
-        batch: list[_Waiting] = []
-        rows = 0
-        with self._lock:
-            while self._waiting and (not batch or self._may_share(rows + len(self._waiting[0].pixels))):
-                entry = self._waiting.popleft()
-                if entry.scored.set_running_or_notify_cancel():
-                    batch.append(entry)
-                    rows += len(entry.pixels)
-            self._running -= not batch
-        return batch
+    def _beginning_with(self, first: _Claimed) -> tuple[list[_Claimed], _Claimed | None]:
+        """The requests of the next run, and the one that no longer fits."""
+        batch, rows = [first], len(first[1])
+        while self._may_share and rows < self._max_batch and (following := self._next(block=False)) is not None:
+            rows += len(following[1])
+            if rows > self._max_batch:
+                return batch, following
+            batch.append(following)
+        return batch, None
 
-    def _may_share(self, rows: int) -> bool:
-        return self._lanes == 1 and rows <= self._max_batch
-
-    def _answer(self, batch: Sequence[_Waiting]) -> None:
+    def _answer(self, batch: Sequence[_Claimed]) -> None:
         started = perf_counter()
         try:
-            scores = self._scores(batch)
+            scores = self._scores([pixels for _, pixels in batch])
         except Exception as error:  # noqa: BLE001 -- whatever a graph raises belongs to its callers, not to this thread
             if len(batch) == 1:
-                batch[0].scored.set_exception(error)
+                batch[0][0].failed(error)
                 return
-            for entry in batch:
-                self._answer([entry])
+            for one in batch:
+                self._answer([one])
             return
         ended, at = perf_counter(), 0
-        for entry in batch:
-            rows = scores[at : at + len(entry.pixels)]
-            at += len(entry.pixels)
-            entry.scored.set_result(Scored(rows, len(scores), started, ended))
+        for waiting, pixels in batch:
+            rows = scores[at : at + len(pixels)]
+            at += len(pixels)
+            waiting.scored(Scored(rows, len(scores), started, ended))
 
-    def _scores(self, batch: Sequence[_Waiting]) -> NDArray[np.float32]:
-        pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
-        parts = [self._one_run(pixels[at : at + self._max_batch]) for at in range(0, len(pixels), self._max_batch)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _scores(self, parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        runs = [self._one_run(pixels[at : at + self._max_batch]) for at in range(0, len(pixels), self._max_batch)]
+        return runs[0] if len(runs) == 1 else np.concatenate(runs)
 
     def _one_run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._on_run(len(pixels))

@@ -44,9 +44,9 @@ def declare(app: typer.Typer, start: Callable[[ServeSettings], None]) -> None:
         port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.")] = _DEFAULTS["port"],
         grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one; -1: none.")] = _DEFAULTS["grpc_port"],
         run_file: Annotated[Path | None, typer.Option(help="Where to write pid and ports once listening.")] = None,
-        workers: Annotated[
-            int, typer.Option(help="Threads per version, to decode and run; 0: as CPUs, and one beside the runs.")
-        ] = _DEFAULTS["workers"],
+        workers: Annotated[int, typer.Option(help="Threads per version that decode; 0: as many as CPUs.")] = _DEFAULTS[
+            "workers"
+        ],
         threads: Annotated[int, typer.Option(help="Threads of one run; 0: as many as CPUs.")] = _DEFAULTS["threads"],
         max_batch: Annotated[int, typer.Option(help="Images in one run; 1: no batching.")] = _DEFAULTS["max_batch"],
         timeout_s: Annotated[float, typer.Option(help="Seconds a version may take for a request.")] = _DEFAULTS[

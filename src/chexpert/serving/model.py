@@ -91,7 +91,7 @@ class FleetModel(Model):
         begun, timeout_s = perf_counter(), self._settings.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                done = await asyncio.wrap_future(start(version, query, exchange))
+                done = await _done(version, query, exchange)
         except QueueFull as error:
             done = Work(undigested(query), None, error)
         except TimeoutError:
@@ -122,6 +122,25 @@ class FleetModel(Model):
             self._record(_records(version.name, query, done, outcome, seconds * 1000.0))
 
         asyncio.get_running_loop().run_in_executor(None, record)
+
+
+async def _done(version: Version, query: Query, exchange: Exchange) -> Work:
+    """The work of a version, which is given up where nobody awaits it to its end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Work] = loop.create_future()
+
+    def settle(work: Work) -> None:
+        if not done.done():
+            done.set_result(work)
+
+    def on_done(work: Work) -> None:
+        loop.call_soon_threadsafe(settle, work)
+
+    job = start(version, query, exchange, on_done)
+    try:
+        return await done
+    finally:
+        job.give_up()
 
 
 def _records(version: str, query: Query, done: Work, outcome: Outcome, latency_ms: float) -> list[InferenceRecord]:

@@ -81,6 +81,8 @@ def create_app(plane: FleetDataPlane, metrics: ServerMetrics, observer: Observer
     version = model + "/versions/{version}"
     return Starlette(
         routes=[
+            # First: routes are tried one after the other.
+            *(Route(f"{path}/infer", endpoints.infer, methods=["POST"]) for path in (model, version)),
             Route("/", endpoints.live),
             Route("/metrics", endpoints.metrics),
             *(Route(path, endpoints.server) for path in ("/v2", "/v2/")),
@@ -89,7 +91,6 @@ def create_app(plane: FleetDataPlane, metrics: ServerMetrics, observer: Observer
             Route("/v2/models", endpoints.models),
             *(Route(path, _guarded(endpoints.metadata)) for path in (model, version)),
             *(Route(f"{path}/ready", _guarded(endpoints.model_ready)) for path in (model, version)),
-            *(Route(f"{path}/infer", endpoints.infer, methods=["POST"]) for path in (model, version)),
         ],
         exception_handlers={HTTPException: _unrouted},
     )

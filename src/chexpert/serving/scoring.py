@@ -1,9 +1,8 @@
 """From encoded images or pixels to scores, priority and flag: the work of one request in a version's threads."""
 
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from math import isnan
 from time import perf_counter
 from typing import Final
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexpert.domain import predictions
-from chexpert.domain.digests import of_bytes
+from chexpert.domain.digests import of_bytes, of_few_bytes
 from chexpert.domain.errors import InputError
 from chexpert.domain.observations import OBSERVATIONS
 from chexpert.domain.records import Outcome
@@ -24,7 +23,7 @@ from chexpert.serving.errors import FaultyAnswer, refuse
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.versions import Version
 
-__all__ = ["Facts", "Query", "Reply", "Work", "digests", "outcome_of", "start", "undigested"]
+__all__ = ["Facts", "Job", "Query", "Reply", "Work", "digests", "outcome_of", "start", "undigested"]
 
 
 _LIGHT_BYTES: Final = 2**18
@@ -91,8 +90,10 @@ class Work:
 
 def digests(query: Query) -> list[Facts]:
     """Facts that need no decoding."""
-    parts = query.images if query.pixels is None else [image.data for image in query.pixels]
-    return [Facts(of_bytes(part)) for part in parts]
+    if query.pixels is None:
+        return [Facts(of_bytes(image)) for image in query.images]
+    digest = of_few_bytes if query.is_light else of_bytes
+    return [Facts(digest(image.data)) for image in query.pixels]
 
 
 def undigested(query: Query) -> list[Facts]:
@@ -109,83 +110,101 @@ def outcome_of(error: Exception | None) -> Outcome:
     return Outcome.REJECTED if isinstance(error, InputError) else Outcome.ERROR
 
 
-def start(version: Version, query: Query, exchange: Exchange) -> Future[Work]:
+def start(version: Version, query: Query, exchange: Exchange, on_done: Callable[[Work], None]) -> "Job":
     """Begin one request in the version's threads; QueueFull if it has too many.
 
-    The future never holds an error: what went wrong is in the result, beside the facts for the log. Cancelling it takes
-    a request back that waits; one that is worked on is worked on to the end, unheard.
+    What went wrong is in the work, beside the facts for the log.
+
+    Args:
+        version: Whose.
+        query: The request.
+        exchange: Learns the stages.
+        on_done: Told once how it ended, by this thread or another, unless the job is given up before. May not raise.
     """
     version.admit()
-    job = _Job(version, exchange, query)
-    job.done.add_done_callback(job.forget)
+    job = Job(version, exchange, on_done, query)
     if query.is_light:
         # Waking a worker would cost more than what it has to do, and take a core from a run.
-        if job.enqueued() and version.batcher.has_idle_lane:
-            version.executor.submit(version.batcher.drain)
+        job.make_ready()
     else:
         version.executor.submit(job.prepare)
-    return job.done
+    return job
 
 
-@dataclass(slots=True)
-class _Job:
+@dataclass(slots=True, eq=False)
+class Job:
     """One request on its way; its place among the admitted is given back once nothing works on it any more."""
 
     version: Version
     exchange: Exchange
+    on_done: Callable[[Work], None]
     query: Query | None
     """None once nobody waits for the answer: a request given up must not hold its images until its turn."""
-    done: Future[Work] = field(default_factory=Future)
+    ready: list[NDArray[np.uint8]] = field(default_factory=list)
+    """Its pixels while they wait for a run: the run takes them out, or `give_up` does."""
     queued: float = field(default_factory=perf_counter)
     facts: Sequence[Facts] = ()
 
-    def prepare(self) -> None:
-        """In a worker: make pixels, have them wait for a run, and do the runs if nobody else does."""
-        self.exchange.passed(Stage.QUEUE, self.queued)
-        if self.enqueued():
-            self.version.batcher.drain()
+    def give_up(self) -> None:
+        """Nobody waits for it any more: if it waits it is not worked on, else that goes on to its end, unheard."""
+        self.query = None
+        self.ready.clear()
 
-    def enqueued(self) -> bool:
-        """Make pixels and have them wait for a run; False where none is to come: it was given up, or is no image."""
+    def prepare(self) -> None:
+        """In a worker: what `make_ready` does."""
+        self.exchange.passed(Stage.QUEUE, self.queued)
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Make pixels and have them wait for a run."""
         query = self.query
         if query is None:
             self.version.release()
-            return False
+            return
         try:
             self.facts = digests(query)
             with self.exchange.stage(Stage.DECODE):
                 pixels, self.facts = _pixels(query, self.version, list(self.facts))
         except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is one failed request
             self._end(Work(self.facts, None, error))
-            return False
+            return
         self.queued = perf_counter()
-        scored = self.version.batcher.enqueue(pixels)
-        self.done.add_done_callback(lambda done: done.cancelled() and scored.cancel())
-        scored.add_done_callback(partial(self._scored, query.request, query.count))
-        return True
+        self.ready.append(pixels)
+        if self.query is None:
+            self.ready.clear()  # given up meanwhile
+        self.version.batcher.enqueue(self)
 
-    def forget(self, _: Future[Work]) -> None:
-        """Let go of the request's bytes."""
-        self.query = None
+    def claim(self) -> NDArray[np.uint8] | None:
+        """As `batching.Waiting`."""
+        try:
+            return self.ready.pop()
+        except IndexError:
+            self.version.release()
+            return None
 
-    def _scored(self, request: str, count: int, scored: Future[Scored]) -> None:
-        if scored.cancelled():
+    def scored(self, scored: Scored) -> None:
+        """As `batching.Waiting`."""
+        self.exchange.passed(Stage.QUEUE, self.queued, scored.started)
+        self.exchange.passed(Stage.MODEL, scored.started, scored.ended)
+        self.exchange.batch = scored.batch
+        query = self.query
+        if query is None:
             self.version.release()
             return
         try:
-            run = scored.result()
-            self.exchange.passed(Stage.QUEUE, self.queued, run.started)
-            self.exchange.passed(Stage.MODEL, run.started, run.ended)
-            self.exchange.batch = run.batch
-            work = Work(self.facts, _reply(request, count, self.version, run.scores), None)
-        except Exception as error:  # noqa: BLE001 -- whatever a model raises is one failed request of its version
+            work = Work(self.facts, _reply(query, self.version, scored.scores), None)
+        except Exception as error:  # noqa: BLE001 -- whatever a model answers is one failed request of its version
             work = Work(self.facts, None, error)
         self._end(work)
 
+    def failed(self, error: Exception) -> None:
+        """As `batching.Waiting`."""
+        self._end(Work(self.facts, None, error))
+
     def _end(self, work: Work) -> None:
         self.version.release()
-        if self.done.set_running_or_notify_cancel():
-            self.done.set_result(work)
+        if self.query is not None:
+            self.on_done(work)
 
 
 def _pixels(query: Query, version: Version, facts: list[Facts]) -> tuple[NDArray[np.uint8], list[Facts]]:
@@ -204,21 +223,19 @@ def _pixels(query: Query, version: Version, facts: list[Facts]) -> tuple[NDArray
     return pixels, seen
 
 
-def _reply(request: str, count: int, version: Version, scores: NDArray[np.float32]) -> Reply:
-    if scores.shape != (count, len(OBSERVATIONS)):
-        msg = f"version {version.name} answered shape {scores.shape} for {count} images"
+def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply:
+    if scores.shape != (query.count, len(OBSERVATIONS)):
+        msg = f"version {version.name} answered shape {scores.shape} for {query.count} images"
         raise ValueError(msg)
-    for outcome, wrong in (
-        (Outcome.NOT_A_NUMBER, np.isnan(scores)),
-        (Outcome.OUT_OF_RANGE, (scores < 0.0) | (scores > 1.0)),
-    ):
-        if wrong.any():
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            raise FaultyAnswer(version.name, outcome, f"{OBSERVATIONS[column]} of image {row + 1}")
-    rows = scores.tolist()
+    rows: list[list[float]] = scores.tolist()
+    for row, values in enumerate(rows):
+        for observation, score in zip(OBSERVATIONS, values, strict=True):
+            if not 0.0 <= score <= 1.0:
+                outcome = Outcome.NOT_A_NUMBER if isnan(score) else Outcome.OUT_OF_RANGE
+                raise FaultyAnswer(version.name, outcome, f"{observation} of image {row + 1}")
     flags = (predictions.flag(row, version.operating_points) for row in rows)
     return Reply(
-        request=request,
+        request=query.request,
         version=version.name,
         scores=scores,
         priorities=tuple(predictions.priority(row) for row in rows),

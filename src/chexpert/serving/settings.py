@@ -79,9 +79,8 @@ class ServeSettings:
     retry_s: float = 5.0
     """After a failed change of the file, how soon the same file is tried again (its bundle may arrive later)."""
     workers: int = 0
-    """Threads of one version: one runs the graph for all that wait, the others decode meanwhile. 0: one per CPU
-    (affinity mask and cgroup quota), and at least one more than run it at once, to decode meanwhile: that is two, or,
-    of a graph that takes its images one by one (OpenVINO), one more than CPUs."""
+    """Threads of one version that decode, beside those that run its graph. 0: one per CPU (affinity mask and cgroup
+    quota)."""
     threads: int = 0
     """Threads of one run of the graph; 0: as many as CPUs (affinity mask and cgroup quota)."""
     max_batch: int = 8

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Thread
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,13 +22,10 @@ from chexpert.serving.isvc import ServedVersion
 from chexpert.serving.metrics import ServerMetrics
 from chexpert.serving.settings import ServeSettings
 
-__all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle", "worker_count"]
+__all__ = ["OpenSession", "Scorer", "Version", "load", "open_bundle"]
 
 _KINDS: Final = frozenset({".onnx", ".parquet", ".json"})
 """What a served bundle may hold. Whatever else its card signs, a pickle above all, nobody here would read."""
-
-_BESIDE_THE_RUNS: Final = 1
-"""Workers that make the next request ready while all lanes run."""
 
 
 class Scorer(Protocol):
@@ -64,7 +61,7 @@ class Version:
     operating_points: Mapping[Observation, float]
     batcher: Batcher
     executor: ThreadPoolExecutor
-    """Its workers: they decode, and whichever comes first runs the graph."""
+    """Its workers: they decode while the batcher's threads run the graph."""
     free: BoundedSemaphore
     """Places left among those waiting or worked on."""
     queue: int
@@ -86,8 +83,12 @@ class Version:
         self.free.release()
 
     def retire(self, *, wait: bool = False) -> None:
-        """Take no more work; what was taken is finished."""
-        self.executor.shutdown(wait=wait)
+        """Take no more work; what was taken is finished, by a thread that looks after it unless this one is to wait."""
+        if wait:
+            self.executor.shutdown()
+            self.batcher.close()
+        else:
+            Thread(target=self.retire, kwargs={"wait": True}, name=f"retiring-{self.name}").start()
 
 
 def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSession, metrics: ServerMetrics) -> Version:
@@ -111,17 +112,12 @@ def load(served: ServedVersion, settings: ServeSettings, open_session: OpenSessi
         served=served,
         spec=bundle.card.preprocess,
         operating_points=bundle.card.thresholds,
-        batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name), scorer.lanes),
-        executor=ThreadPoolExecutor(worker_count(settings, scorer), thread_name_prefix=f"version-{served.name}"),
+        batcher=Batcher(scorer.run, max_batch, metrics.batches(served.name), scorer.lanes, f"run-{served.name}"),
+        executor=ThreadPoolExecutor(settings.workers or available_cpus(), thread_name_prefix=f"decode-{served.name}"),
         free=BoundedSemaphore(settings.queue),
         queue=settings.queue,
         runtime=bundle.card.variant.runtime,
     )
-
-
-def worker_count(settings: ServeSettings, scorer: Scorer) -> int:
-    """Threads of one version: as many as were asked for, else as CPUs or one more than can run at once."""
-    return max(settings.workers or max(available_cpus(), scorer.lanes + _BESIDE_THE_RUNS), scorer.lanes)
 
 
 def _resolve(uri: str, objects: str) -> str:
