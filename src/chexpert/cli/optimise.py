@@ -1,16 +1,13 @@
 """`chexpert optimise`: a model's variants side by side, and a repository for Triton."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Variants of a model, and other servers for them.", no_args_is_help=True)
-
-_OF_EVALUATION: Final = ("model", "calibration", "operating_points", "metrics", "data_version")
 
 
 @app.command()
@@ -31,9 +28,9 @@ def compare(
     from chexpert.data.shards import Shards
     from chexpert.optimise.page import COLUMNS, cells, page
     from chexpert.optimise.settings import VariantSettings
-    from chexpert.pipeline.variants import Evaluated
+    from chexpert.pipeline.variants import Evaluated, read_evaluation
 
-    evaluated = Evaluated(_evaluation(evaluation), Manifest.read(manifest), Shards.open(shards), images)
+    evaluated = Evaluated(read_evaluation(evaluation), Manifest.read(manifest), Shards.open(shards), images)
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     if not console.is_terminal:  # a file has no edge to fit twelve columns into
@@ -57,18 +54,6 @@ def compare(
     for name, uri in written.items():
         console.print(f"{name}: {uri}", markup=False, highlight=False, soft_wrap=True)
     comparison.verdict.require(str(folder / "variants.json"))
-
-
-def _evaluation(path: Path) -> dict[str, Any]:
-    from chexpert.data.errors import UnreadableData
-
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no JSON, or no text at all
-        raise UnreadableData(str(path), reason=f"not what the step `evaluate` wrote: {error}") from error
-    if missing := [key for key in _OF_EVALUATION if not isinstance(facts, dict) or key not in facts]:
-        raise UnreadableData(str(path), reason=f"not what the step `evaluate` wrote: {', '.join(missing)} are missing")
-    return dict(facts)
 
 
 @app.command()

@@ -1,13 +1,15 @@
 """The variants of an evaluated model, compared on a manifest's images, and the bundle of each."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chexpert.bundle import reference
 from chexpert.bundle.card import MODEL, REFERENCE, Card, OperatingPoint
 from chexpert.bundle.store import BundleRef, write
+from chexpert.data.errors import UnreadableData
 from chexpert.data.manifest import Manifest
 from chexpert.data.shards import Shards
 from chexpert.domain.observations import Observation
@@ -20,10 +22,22 @@ from chexpert.optimise.variants import Images, compare
 from chexpert.pipeline.images import sample, statistics_of
 from chexpert.pipeline.provenance import git_commit
 
-__all__ = ["ROWS", "Evaluated"]
+__all__ = ["ROWS", "Evaluated", "read_evaluation"]
 
 ROWS = 2000
 """Evaluation images the variants are compared on and the reference is made of."""
+_OF_EVALUATION: Final = ("model", "calibration", "operating_points", "metrics", "data_version")
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What the step `evaluate` wrote; UnreadableData where it is something else."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no text at all
+        raise UnreadableData(str(path), reason=f"not what the step `evaluate` wrote: {error}") from error
+    if missing := [key for key in _OF_EVALUATION if not isinstance(facts, dict) or key not in facts]:
+        raise UnreadableData(str(path), reason=f"not what the step `evaluate` wrote: {', '.join(missing)} are missing")
+    return dict(facts)
 
 
 @dataclass(frozen=True, slots=True)

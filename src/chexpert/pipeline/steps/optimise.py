@@ -10,7 +10,7 @@ from chexpert.domain.verdicts import Verdict
 from chexpert.optimise.page import page
 from chexpert.optimise.settings import VariantSettings
 from chexpert.pipeline.step import StepContext
-from chexpert.pipeline.variants import Evaluated
+from chexpert.pipeline.variants import Evaluated, read_evaluation
 
 __all__ = ["run"]
 
@@ -18,7 +18,7 @@ __all__ = ["run"]
 def run(context: StepContext) -> Verdict:
     """Write the bundle's address, the comparison and the verdict."""
     evaluated = Evaluated(
-        json.loads(context.input("evaluation").read_text()),
+        read_evaluation(context.input("evaluation")),
         Manifest.read(str(context.input("manifest"))),
         Shards.open(json.loads(context.input("shards").read_text())["uri"]),
     )
