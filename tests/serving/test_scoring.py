@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from chexpert.bundle.cpus import available_cpus
 from chexpert.bundle.store import Bundle, BundleRef
+from chexpert.domain.observations import OBSERVATIONS
+from chexpert.domain.records import Outcome
 from chexpert.serving import scoring
 from chexpert.serving.batching import TOLERANCE
-from chexpert.serving.errors import QueueFull
+from chexpert.serving.errors import FaultyAnswer, QueueFull
 from chexpert.serving.exchange import Exchange, Stage
 from chexpert.serving.isvc import ServedVersion
 from chexpert.serving.metrics import ServerMetrics
@@ -254,6 +256,24 @@ def test_a_full_queue_is_free_again_whatever_became_of_its_requests(served: Serv
     assert [done.result(30).error for done in (waiting, waiting_too)] == [None, None]
     for _ in range(3):
         assert served.answer(asked(pixels)).error is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({3: 1.5, 5: np.nan}, (Outcome.NOT_A_NUMBER, 5)), ({3: -0.1, 5: 1.5}, (Outcome.OUT_OF_RANGE, 3))],
+)
+def test_scores_that_are_no_probabilities_are_told_by_the_worst(
+    served: Served, pixels: Pixels, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float], told: tuple[Outcome, int]
+) -> None:
+    """No number comes before a number out of range, whatever their order; the observation and the image are named."""
+    scores = np.full((1, len(OBSERVATIONS)), 0.5, np.float32)
+    for column, value in wrong.items():
+        scores[0, column] = value
+    monkeypatch.setattr(served.version.batcher, "_run", lambda _: scores)
+    error = served.answer(asked(pixels[:1])).error
+    assert isinstance(error, FaultyAnswer)
+    assert error.outcome == told[0]
+    assert f"{OBSERVATIONS[told[1]]} of image 1" in str(error)
 
 
 def test_a_retired_version_answers_what_it_took(served: Served, jpeg: bytes, pixels: Pixels) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import isnan
 from time import perf_counter
 from typing import Final
 
@@ -228,11 +227,8 @@ def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply
         msg = f"version {version.name} answered shape {scores.shape} for {query.count} images"
         raise ValueError(msg)
     rows: list[list[float]] = scores.tolist()
-    for row, values in enumerate(rows):
-        for observation, score in zip(OBSERVATIONS, values, strict=True):
-            if not 0.0 <= score <= 1.0:
-                outcome = Outcome.NOT_A_NUMBER if isnan(score) else Outcome.OUT_OF_RANGE
-                raise FaultyAnswer(version.name, outcome, f"{observation} of image {row + 1}")
+    if not all(0.0 <= score <= 1.0 for row in rows for score in row):
+        raise _faulty(version, scores)
     flags = (predictions.flag(row, version.operating_points) for row in rows)
     return Reply(
         request=query.request,
@@ -241,3 +237,11 @@ def _reply(query: Query, version: Version, scores: NDArray[np.float32]) -> Reply
         priorities=tuple(predictions.priority(row) for row in rows),
         flags=tuple(str(flag) if flag else "" for flag in flags),
     )
+
+
+def _faulty(version: Version, scores: NDArray[np.float32]) -> FaultyAnswer:
+    """The error of scores that are no probabilities: of the first that is no number, if there is one."""
+    nan = np.isnan(scores)
+    outcome, wrong = (Outcome.NOT_A_NUMBER, nan) if nan.any() else (Outcome.OUT_OF_RANGE, (scores < 0) | (scores > 1))
+    row, column = (int(i) for i in np.argwhere(wrong)[0])
+    return FaultyAnswer(version.name, outcome, f"{OBSERVATIONS[column]} of image {row + 1}")
